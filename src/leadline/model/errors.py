@@ -69,7 +69,9 @@ class Malformed(LeadlineError):
         sample: the first 64 bytes at that place.
     """
 
-    def __init__(self, source: str, reason: str, *, offset_bytes: int | None = None, sample: bytes = b"") -> None:
+    def __init__(
+        self, source: str, reason: str, *, offset_bytes: int | None = None, sample: bytes = b""
+    ) -> None:
         where = "" if offset_bytes is None else f" at byte {offset_bytes}"
         super().__init__(f"{source}: {reason}{where}")
         self.source = source

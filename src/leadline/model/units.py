@@ -8,7 +8,15 @@ from leadline.model.errors import UsageError
 
 __all__ = ["format_bytes", "format_duration", "parse_duration_ns", "parse_size_bytes"]
 
-_DURATION_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60 * 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
+_DURATION_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60 * 10**9,
+    "min": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
 _SIZE_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1000, "MB": 10**6, "GB": 10**9}
 
 
@@ -20,7 +28,9 @@ def parse_duration_ns(text: str) -> int:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|ms|min|s|m|h)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise UsageError(f"{text!r} is not a duration", remedy="write a number with its unit, such as 250ms, 30s or 2m")
+        raise UsageError(
+            f"{text!r} is not a duration", remedy="write a number with its unit, such as 250ms, 30s or 2m"
+        )
     total_ns = sum(int(float(number) * _DURATION_NS[unit]) for number, unit in parts)
     if total_ns <= 0:
         raise UsageError(f"{text!r} is not a positive duration", remedy="write something like 30s")

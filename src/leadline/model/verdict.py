@@ -10,7 +10,19 @@ from typing import TypeAlias
 
 import msgspec
 
-__all__ = ["Because", "Cleared", "Finding", "Gap", "GapReason", "Layer", "NotJudged", "Severity", "Site", "SiteFrame", "Verdict"]
+__all__ = [
+    "Because",
+    "Cleared",
+    "Finding",
+    "Gap",
+    "GapReason",
+    "Layer",
+    "NotJudged",
+    "Severity",
+    "Site",
+    "SiteFrame",
+    "Verdict",
+]
 
 
 class Severity(StrEnum):
