@@ -1,7 +1,19 @@
 """Protocols between the rooms, and their Info records."""
 
-from leadline.contracts.host import Clock, Host
+from leadline.contracts.host import Clock, FdLink, Host, MappedFile, ProcessHandle
 from leadline.contracts.probe import Observation, Probe, ProbeInfo
 from leadline.contracts.rule import Rule, RuleInfo, Stage
 
-__all__ = ["Clock", "Host", "Observation", "Probe", "ProbeInfo", "Rule", "RuleInfo", "Stage"]
+__all__ = [
+    "Clock",
+    "FdLink",
+    "Host",
+    "MappedFile",
+    "Observation",
+    "Probe",
+    "ProbeInfo",
+    "ProcessHandle",
+    "Rule",
+    "RuleInfo",
+    "Stage",
+]

@@ -2,9 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-__all__ = ["Clock", "Host"]
+__all__ = ["Clock", "FdLink", "Host", "MappedFile", "ProcessHandle"]
+
+
+class FdLink(NamedTuple):
+    """One entry of proc/PID/fd.
+
+    ``mode``, ``inode`` and ``device`` are of the file behind it (stat); None for sockets, pipes and anonymous inodes, whose
+    link target says it all, and for files that may not be looked at.
+    """
+
+    fd: int
+    name: str
+    mode: int | None = None
+    inode: int | None = None
+    device: int | None = None
+
+
+class MappedFile(Protocol):
+    """What ``open_object`` needs of a line of proc/PID/maps."""
+
+    @property
+    def start(self) -> int:
+        """Return the first address."""
+
+    @property
+    def end(self) -> int:
+        """Return the first address after it."""
+
+    @property
+    def path(self) -> str:
+        """Return the path as written in maps, with `` (deleted)`` if it is there, or ``[vdso]``."""
+
+    @property
+    def inode(self) -> int:
+        """Return the inode number, 0 when no file is behind it."""
+
+
+class ProcessHandle(Protocol):
+    """One process, pinned: a recycled pid is never taken for it. Close it, or use it as a context manager."""
+
+    @property
+    def pid(self) -> int:
+        """Return the process id as seen by the host."""
+
+    @property
+    def start_ticks(self) -> int:
+        """Return field 22 of proc/PID/stat, which with the pid is the identity."""
+
+    def is_alive(self) -> bool:
+        """Return whether it still runs (a zombie does not)."""
+
+    def wait_exit(self, timeout_ns: int) -> bool:
+        """Return whether it ended within the time."""
+
+    def close(self) -> None:
+        """Release it."""
 
 
 class Clock(Protocol):
@@ -31,7 +86,8 @@ class Host(Protocol):
         """Return the bytes of a file under proc, such as ``1234/limits``.
 
         Raises:
-            TargetGone: ENOENT or ESRCH below a process directory. NotPermitted: EACCES or EPERM. Unsupported: ENOENT elsewhere.
+            TargetGone: the process of that directory does not exist (any more). NotPermitted: EACCES or EPERM.
+            Unsupported: there is no such file, though the process lives. DeadlineExceeded: the kernel did not answer.
         """
 
     def list_proc(self, path: str) -> list[str]:
@@ -39,6 +95,16 @@ class Host(Protocol):
 
     def link_proc(self, path: str) -> str:
         """Return the target of a link under proc, such as ``1234/fd/3`` (surrogateescape); raises as ``read_proc``."""
+
+    def fd_links(self, pid: int) -> list[FdLink]:
+        """Return the descriptor table of a process by ascending number; what closes while it is read is left out.
+
+        Raises:
+            TargetGone. NotPermitted: another user's process.
+        """
+
+    def list_var(self, path: str) -> list[str]:
+        """Return the names in a directory under var, such as ``log/pods``; raises as ``read_proc``."""
 
     def read_sys(self, path: str, *, limit_bytes: int = 1 << 20) -> bytes:
         """Return the bytes of a file under sys, such as ``fs/cgroup/cpu.max``; raises as ``read_proc``."""
@@ -55,4 +121,24 @@ class Host(Protocol):
 
         Raises:
             NotPermitted: the namespace may not be entered. Unsupported: no such diag module. DeadlineExceeded. TargetGone.
+        """
+
+    def read_memory(self, pid: int, address: int, size: int) -> bytes:
+        """Return ``size`` bytes of a process's memory, or fewer when the range ends in an unmapped page.
+
+        Raises:
+            Unsupported: nothing is mapped at the address. NotPermitted. TargetGone.
+        """
+
+    def open_object(self, pid: int, entry: MappedFile) -> memoryview | None:
+        """Return the bytes of a mapped file (or of the vdso) as the process has it, deleted or in a container too.
+
+        The view is a read-only file mapping; it costs memory only where it is read. None when no way to it is allowed.
+        """
+
+    def open_process(self, pid: int) -> ProcessHandle:
+        """Return a handle that stays on this very process.
+
+        Raises:
+            TargetGone: there is no such process.
         """
