@@ -1,0 +1,68 @@
+"""Rules that hold for every test: pure rooms stay pure, live tests run or say why not, goldens are accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from house import live, purity
+from house.golden import Golden
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+TESTS = Path(__file__).resolve().parent
+PURE = (TESTS / "unit" / "rules", TESTS / "unit" / "formats")
+
+# Examples are not kept between runs: a run depends on the checkout and its seed only. Time per example is no criterion
+# on shared machines.
+settings.register_profile(
+    "leadline", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("leadline")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--accept``: rewrite golden files instead of comparing with them."""
+    parser.addoption(
+        "--accept", action="store_true", help="rewrite the golden files from what is printed now"
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Return the comparer of golden files; ``make accept`` makes it rewrite them."""
+    return Golden(accept=bool(request.config.getoption("--accept")))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip live tests that cannot run here, with reason and remedy, or fail them where they must run."""
+    if item.get_closest_marker("live") is None:
+        return
+    why = live.obstacle()
+    if why is not None:
+        pytest.skip(why)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn skips of live and end-to-end tests into failures where they must run."""
+    report = yield
+    marked = item.get_closest_marker("live") or item.get_closest_marker("e2e")
+    if report.skipped and marked is not None and live.must_run() and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"LEADLINE_REQUIRE_LIVE is set, so this may not be skipped: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Run tests of pure rooms under the purity guard."""
+    if not any(pyfuncitem.path.is_relative_to(room) for room in PURE):
+        return (yield)
+    with purity.refusing():
+        return (yield)
