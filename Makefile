@@ -25,7 +25,8 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 
 .PHONY: help
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Use
 
@@ -58,7 +59,7 @@ types: $(DEV) ## Check types with mypy, strict.
 
 .PHONY: contracts
 contracts: $(DEV) ## Check who imports whom with import-linter.
-	@$(VENV)/bin/lint-imports --no-logo | tail -n 3
+	@out=$$($(VENV)/bin/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }; echo "contracts: $${out##*Contracts: }"
 
 .PHONY: gen-check
 gen-check: $(DEV) ## Check that generated files are current.
