@@ -1,4 +1,4 @@
-"""The machine as probes see it. ``host.live`` touches the real one; ``host.recorded`` is the twin for tests."""
+"""The machine as probes see it: ``host.live`` is the real one, ``host.recorded`` the twin for tests."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["Clock", "FdLink", "Host", "MappedFile", "ProcessHandle"]
 class FdLink(NamedTuple):
     """One entry of proc/PID/fd.
 
-    ``mode``, ``inode`` and ``device`` are of the file behind it (stat); None for sockets, pipes and anonymous inodes, whose
-    link target says it all, and for files that may not be looked at.
+    ``mode``, ``inode`` and ``device`` are of the file behind it (stat); None for sockets, pipes and anonymous
+    inodes, whose link target says it all, and for files that may not be looked at.
     """
 
     fd: int
@@ -76,7 +76,7 @@ class Clock(Protocol):
 
 
 class Host(Protocol):
-    """Reads of a machine. Paths are relative to its roots; every call either returns or raises an AccessError soon."""
+    """Reads of a machine. Paths are relative to its roots; a call returns or raises an AccessError soon."""
 
     @property
     def clock(self) -> Clock:
@@ -86,18 +86,20 @@ class Host(Protocol):
         """Return the bytes of a file under proc, such as ``1234/limits``.
 
         Raises:
-            TargetGone: the process of that directory does not exist (any more). NotPermitted: EACCES or EPERM.
-            Unsupported: there is no such file, though the process lives. DeadlineExceeded: the kernel did not answer.
+            TargetGone: the process of that directory does not exist (any more).
+            NotPermitted: EACCES or EPERM.
+            Unsupported: there is no such file, though the process lives.
+            DeadlineExceeded: the kernel did not answer.
         """
 
     def list_proc(self, path: str) -> list[str]:
         """Return the names in a directory under proc, unsorted; raises as ``read_proc``."""
 
     def link_proc(self, path: str) -> str:
-        """Return the target of a link under proc, such as ``1234/fd/3`` (surrogateescape); raises as ``read_proc``."""
+        """Return the target of a link such as ``1234/fd/3`` (surrogateescape); raises as ``read_proc``."""
 
     def fd_links(self, pid: int) -> list[FdLink]:
-        """Return the descriptor table of a process by ascending number; what closes while it is read is left out.
+        """Return the descriptor table of a process by ascending number; what closes meanwhile is left out.
 
         Raises:
             TargetGone. NotPermitted: another user's process.
@@ -110,7 +112,7 @@ class Host(Protocol):
         """Return the bytes of a file under sys, such as ``fs/cgroup/cpu.max``; raises as ``read_proc``."""
 
     def sock_diag(self, pid: int, family: int, protocol: int, states: int, extensions: int) -> bytes:
-        """Return the concatenated netlink messages of one SOCK_DIAG_BY_FAMILY dump in the network namespace of ``pid``.
+        """Return the netlink messages of one SOCK_DIAG_BY_FAMILY dump in the network namespace of ``pid``.
 
         Args:
             pid: whose namespace; 0 is leadline's own.
@@ -120,7 +122,10 @@ class Host(Protocol):
             extensions: idiag_ext mask (inet), or udiag_show mask (unix).
 
         Raises:
-            NotPermitted: the namespace may not be entered. Unsupported: no such diag module. DeadlineExceeded. TargetGone.
+            NotPermitted: the namespace may not be entered.
+            Unsupported: no such diag module.
+            DeadlineExceeded: the dump did not end in time.
+            TargetGone: there is no such process.
         """
 
     def read_memory(self, pid: int, address: int, size: int) -> bytes:
@@ -131,9 +136,10 @@ class Host(Protocol):
         """
 
     def open_object(self, pid: int, entry: MappedFile) -> memoryview | None:
-        """Return the bytes of a mapped file (or of the vdso) as the process has it, deleted or in a container too.
+        """Return the bytes of a mapped file (or vdso) as the process has it, deleted or in a container too.
 
-        The view is a read-only file mapping; it costs memory only where it is read. None when no way to it is allowed.
+        The view is a read-only file mapping: it costs memory only where it is read. None when no way to it is
+        allowed.
         """
 
     def open_process(self, pid: int) -> ProcessHandle:
