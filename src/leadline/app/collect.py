@@ -1,0 +1,228 @@
+"""Collect evidence of one process (and its children) for a window of time.
+
+The order at the end matters: socket states are read first and the descriptor table last, so that nothing is reported which
+the final table does not contain.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from leadline.evidence import Evidence
+from leadline.evidence.kinds import KINDS, Descriptor, SocketState, Window
+from leadline.model import AccessError, Gap, GapReason, TargetGone
+
+if TYPE_CHECKING:
+    from leadline.contracts import Host, Observation, Probe
+
+__all__ = ["CollectOptions", "Collector", "Stopper"]
+
+TICK_NS = 500_000_000
+INTERIM_NS = 3_000_000_000
+
+
+class Stopper:
+    """The way to end a window early: Ctrl-C, a test, or the end of a child."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.reason = "duration"
+
+    def stop(self, reason: str) -> None:
+        """End the window; the first reason given is kept."""
+        if not self._event.is_set():
+            self.reason = reason
+            self._event.set()
+
+    def wait(self, timeout_ns: int) -> bool:
+        """Wait at most so long; return whether the window was ended."""
+        return self._event.wait(max(timeout_ns, 0) / 1e9)
+
+
+class LiveTracer(Protocol):
+    """What the collector needs of a descriptor observation beyond ``Observation``."""
+
+    @property
+    def mode(self) -> str:
+        """Return ``bpf`` or ``snapshots``."""
+
+    def interim(self, evidence: Evidence) -> None:
+        """Put birthplaces and series as they stand, without detaching."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectOptions:
+    """How to collect.
+
+    Attributes:
+        duration_ns: length of the window; None until the target ends.
+        follow: children, too.
+        uprobes: join helper goroutines to their callers.
+    """
+
+    duration_ns: int | None
+    follow: bool = False
+    uprobes: bool = True
+    probes: tuple[Probe, ...] = field(default=())
+
+
+class Collector:
+    """Runs probes on one process; each is fenced, so that one failure never stops another."""
+
+    def __init__(self, host: Host, pid: int, options: CollectOptions) -> None:
+        self.host = host
+        self.pid = pid
+        self.options = options
+        self.evidence = Evidence()
+        self._observations: list[tuple[str, Observation]] = []
+        self._begin_mono_ns = 0
+        self._begin_unix_ns = 0
+        self._start_mark = b""
+
+    def begin(self) -> None:
+        """Attach every probe.
+
+        Raises:
+            TargetGone: the process is not there at all.
+        """
+        self._start_mark = self._identity()
+        self._begin_unix_ns = self.host.clock.unix_ns()
+        self._begin_mono_ns = self.host.clock.mono_ns()
+        for probe in self.options.probes:
+            name = probe.INFO.name
+            try:
+                self._observations.append((name, probe.begin(self.host, self.pid, self.evidence)))
+            except Exception as error:  # noqa: BLE001  the fence: one probe's failure is a gap, not the end
+                self._fence(name, error)
+
+    def run(
+        self,
+        stopper: Stopper,
+        show: Callable[[Collector], None],
+        decided: Callable[[Evidence], bool] | None = None,
+    ) -> None:
+        """Tick until the duration is over, ``stopper`` says so, the target is gone, or ``decided`` is satisfied."""
+        clock = self.host.clock
+        deadline_ns = (
+            None if self.options.duration_ns is None else self._begin_mono_ns + self.options.duration_ns
+        )
+        next_interim_ns = clock.mono_ns() + INTERIM_NS
+        while True:
+            now_ns = clock.mono_ns()
+            if deadline_ns is not None and now_ns >= deadline_ns:
+                return
+            if stopper.wait(TICK_NS if deadline_ns is None else min(TICK_NS, deadline_ns - now_ns)):
+                return
+            self.tick()
+            show(self)
+            if self._identity() != self._start_mark:
+                stopper.stop("target-gone")
+                return
+            if decided is not None and clock.mono_ns() >= next_interim_ns:
+                next_interim_ns = clock.mono_ns() + INTERIM_NS
+                if decided(self.interim()):
+                    stopper.stop("sure")
+                    return
+
+    def tick(self) -> None:
+        """Let every probe look again."""
+        for name, observation in self._observations:
+            try:
+                observation.tick()
+            except Exception as error:  # noqa: BLE001  the fence
+                self._fence(name, error)
+
+    def interim(self) -> Evidence:
+        """Return evidence of births as it stands, for deciding whether to go on."""
+        evidence = Evidence()
+        for name, observation in self._observations:
+            interim = getattr(observation, "interim", None)
+            if interim is not None:
+                try:
+                    interim(evidence)
+                except Exception as error:  # noqa: BLE001  the fence
+                    self._fence(name, error)
+        evidence.put(self._window("duration"))
+        return evidence
+
+    def finish(self, ended_by: str) -> Evidence:
+        """Detach every probe and return the evidence, joined and pruned to the final table."""
+        for name, observation in self._observations:
+            try:
+                observation.finish(self.evidence)
+            except Exception as error:  # noqa: BLE001  the fence
+                self._fence(name, error)
+        self.evidence.put(self._window(ended_by))
+        return _pruned(self.evidence)
+
+    def tracer(self) -> LiveTracer | None:
+        """Return the descriptor observation at work, None when there is none."""
+        for _, observation in self._observations:
+            if hasattr(observation, "interim"):
+                return observation  # type: ignore[return-value]
+        return None
+
+    def elapsed_ns(self) -> int:
+        """Return how long the window has lasted."""
+        return self.host.clock.mono_ns() - self._begin_mono_ns
+
+    def _window(self, ended_by: str) -> Window:
+        tracer = self.tracer()
+        return Window(
+            begin_mono_ns=self._begin_mono_ns,
+            end_mono_ns=self.host.clock.mono_ns(),
+            begin_unix_ns=self._begin_unix_ns,
+            mode="single" if tracer is None else tracer.mode,
+            ended_by=ended_by,
+        )
+
+    def _identity(self) -> bytes:
+        """Return pid and start time as proc tells them; empty when the process is gone or a zombie."""
+        try:
+            fields = self.host.read_proc(f"{self.pid}/stat").rpartition(b")")[2].split()
+        except TargetGone:
+            return b""
+        return b"" if fields[0] in (b"Z", b"X") else fields[19]
+
+    def _fence(self, name: str, error: Exception) -> None:
+        reason = GapReason.TARGET_GONE if isinstance(error, TargetGone) else GapReason.MALFORMED
+        detail = (
+            str(error)
+            if isinstance(error, AccessError)
+            else "".join(traceback.format_exception(error)[-3:]).strip()
+        )
+        remedy = (
+            ""
+            if reason is GapReason.TARGET_GONE
+            else "please report this with the case file: it is a fault of leadline"
+        )
+        self.evidence.gap(
+            Gap(
+                what=f"the rest of what probe {name} sees",
+                reason=reason,
+                detail=detail,
+                remedy=remedy,
+                probe=name,
+            )
+        )
+
+
+def _pruned(evidence: Evidence) -> Evidence:
+    """Return the evidence without sockets that the final descriptor table does not contain."""
+    descriptors = evidence.get(Descriptor)
+    sockets = evidence.get(SocketState)
+    if descriptors is None or sockets is None:
+        return evidence
+    inodes = {descriptor.inode for descriptor in descriptors}
+    kept = Evidence()
+    for name in evidence.observed():
+        kind = KINDS[name]
+        records = evidence.all(kind)
+        if kind is SocketState:
+            records = tuple(record for record in records if record.inode in inodes or record.when == "begin")  # type: ignore[attr-defined]
+        kept.put_all(kind, records)
+    return kept

@@ -1,0 +1,281 @@
+"""From kernel sites to birthplaces: resolve stacks, find the line a person should read, merge what is the same place.
+
+A kernel *site* is one exact stack (plus the stacks of the goroutines that asked) and one system call. A *birthplace* is what a
+developer thinks of as one place: a kind of descriptor and the application frames that lead to it. Several sites may be one
+birthplace: the standard library takes different ways inside for the same call of ours.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from leadline.evidence.kinds import (
+    Birthplace,
+    BirthSample,
+    Descriptor,
+    DescriptorKind,
+    LifetimeBucket,
+    SocketState,
+    Stack,
+)
+from leadline.model import SiteFrame
+
+__all__ = ["BirthplaceBuilder", "RawSite", "Resolve", "peer_of"]
+
+Resolve = Callable[[int, int], "tuple[tuple[SiteFrame, ...], bool]"]
+"""(pid, stack hash) to (frames leaf first, truncated)."""
+
+MAX_SERIES = 240
+MAX_PEERS = 8
+_ACCEPTS = frozenset({"accept", "accept4"})
+_OPENS = frozenset({"open", "openat", "openat2", "creat", "open_by_handle_at"})
+_DUPLICATES = frozenset({"dup", "dup2", "dup3", "fcntl", "pidfd_getfd", "recvmsg", "recvmmsg"})
+_DEPENDABLE = ("app", "module", "std", "native")
+
+
+@dataclass(frozen=True, slots=True)
+class RawSite:
+    """One kernel site with its counts.
+
+    Attributes:
+        pid, stack, callers, gopc: identity; callers nearest first, zeros left out; gopc 0 when unknown.
+        lifetimes: deaths by lifetime.
+        samples: cumulative counts in order of time.
+        ages_ns: of the descriptors that the final table contains.
+    """
+
+    pid: int
+    stack: int
+    callers: tuple[int, ...]
+    gopc: int
+    syscall: str
+    kind: DescriptorKind
+    births: int
+    lifetimes: tuple[LifetimeBucket, ...]
+    samples: tuple[BirthSample, ...]
+    ages_ns: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Resolved:
+    site: RawSite
+    kind: DescriptorKind
+    role: str
+    frames: tuple[SiteFrame, ...]
+    caller_frames: tuple[tuple[SiteFrame, ...], ...]
+    created_by: SiteFrame | None
+
+
+class BirthplaceBuilder:
+    """Builds birthplaces and numbers their stacks; the same input gives the same numbers.
+
+    Args:
+        resolve: resolves a stack by its hash.
+        go_statement: resolves a gopc to the frame of the ``go`` statement, None when it cannot.
+    """
+
+    def __init__(self, resolve: Resolve, go_statement: Callable[[int, int], SiteFrame | None]) -> None:
+        self._resolve = resolve
+        self._go_statement = go_statement
+        self._stack_ids: dict[tuple[int, int], int] = {}
+        self.stacks: list[Stack] = []
+
+    def stack_id(self, pid: int, stack: int) -> int | None:
+        """Return the bundle's number of a stack, None for hash 0 (no stack was taken)."""
+        if stack == 0:
+            return None
+        known = self._stack_ids.get((pid, stack))
+        if known is None:
+            frames, truncated = self._resolve(pid, stack)
+            known = len(self.stacks) + 1
+            self._stack_ids[pid, stack] = known
+            self.stacks.append(Stack(id=known, pid=pid, frames=frames, truncated=truncated))
+        return known
+
+    def site_of_stack(self, pid: int, stack: int) -> SiteFrame | None:
+        """Return the frame of a stack that a person should read first."""
+        return None if stack == 0 else pick_site([("acquired", self._resolve(pid, stack)[0])])[0]
+
+    def build(
+        self,
+        sites: Iterable[RawSite],
+        kinds: Callable[[RawSite], DescriptorKind],
+        listens: Callable[[RawSite], bool],
+    ) -> tuple[list[Birthplace], dict[RawSite, int]]:
+        """Merge sites into birthplaces, most alive first, and tell for each site the id of its birthplace.
+
+        Args:
+            kinds: the kind as the final table knows it better than the system call did.
+            listens: whether the living descriptors of a site are listening sockets.
+        """
+        groups: dict[object, list[_Resolved]] = defaultdict(list)
+        for site in sites:
+            resolved = self._resolved(site, kinds(site), listens(site))
+            groups[_group_key(resolved)].append(resolved)
+        ordered = sorted(
+            groups.values(),
+            key=lambda group: (
+                -sum(len(r.site.ages_ns) for r in group),
+                -sum(r.site.births for r in group),
+                _order(group),
+            ),
+        )
+        birthplaces, ids = [], {}
+        for number, group in enumerate(ordered, 1):
+            birthplaces.append(self._merged(number, group))
+            ids.update({resolved.site: number for resolved in group})
+        return birthplaces, ids
+
+    def _resolved(self, site: RawSite, kind: DescriptorKind, is_listener: bool) -> _Resolved:
+        frames = self._resolve(site.pid, site.stack)[0] if site.stack else ()
+        callers = tuple(self._resolve(site.pid, caller)[0] for caller in site.callers)
+        created_by = self._go_statement(site.pid, site.gopc) if site.gopc else None
+        return _Resolved(site, kind, _role(site.syscall, kind, is_listener), frames, callers, created_by)
+
+    def _merged(self, number: int, group: list[_Resolved]) -> Birthplace:
+        group = sorted(
+            group,
+            key=lambda resolved: (-len(resolved.site.ages_ns), -resolved.site.births, resolved.site.stack),
+        )
+        first = group[0]
+        site, site_role = _site_of(first)
+        pid = first.site.pid
+        ages = tuple(sorted(age for resolved in group for age in resolved.site.ages_ns))
+        births = sum(resolved.site.births for resolved in group)
+        return Birthplace(
+            id=number,
+            pid=pid,
+            kind=first.kind,
+            syscall=first.site.syscall,
+            role=first.role,
+            stack=self.stack_id(pid, first.site.stack),
+            stacks=tuple(found for r in group if (found := self.stack_id(pid, r.site.stack)) is not None),
+            callers=tuple(
+                found for caller in first.site.callers if (found := self.stack_id(pid, caller)) is not None
+            ),
+            created_by=first.created_by,
+            site=site,
+            site_role=site_role,
+            births=births,
+            deaths=max(births - len(ages), 0),
+            alive=len(ages),
+            lifetimes=_merge_lifetimes(resolved.site.lifetimes for resolved in group),
+            ages_ns=ages,
+            series=_merge_series([resolved.site.samples for resolved in group]),
+        )
+
+
+def pick_site(stacks: Sequence[tuple[str, tuple[SiteFrame, ...]]]) -> tuple[SiteFrame | None, str]:
+    """Return the frame to read first and its role: the nearest application frame over all stacks in order, else the nearest frame
+    of a third-party module, else of the standard library, else native code.
+    """
+    for wanted in _DEPENDABLE:
+        for role, frames in stacks:
+            for frame in frames:
+                if frame.role == wanted and frame.function != "?":
+                    return frame, role
+    return None, "acquired"
+
+
+def _site_of(resolved: _Resolved) -> tuple[SiteFrame | None, str]:
+    stacks = [("acquired", resolved.frames), *(("caller", frames) for frames in resolved.caller_frames)]
+    if resolved.created_by is not None:
+        stacks.append(("created-by", (resolved.created_by,)))
+    return pick_site(stacks)
+
+
+def _role(syscall: str, kind: DescriptorKind, is_listener: bool) -> str:
+    if syscall in _ACCEPTS:
+        return "accepted"
+    if syscall in _OPENS:
+        return "opened"
+    if syscall in _DUPLICATES:
+        return "duplicated"
+    if syscall == "socket" and kind is DescriptorKind.TCP and not is_listener:
+        return "dialed"
+    return "created"
+
+
+def _group_key(resolved: _Resolved) -> object:
+    """Return what makes two sites one birthplace: application frames when there are any, else the whole stack's names."""
+    own = _app_frames(resolved.frames)
+    callers = tuple(frame for frames in resolved.caller_frames for frame in _app_frames(frames))
+    created = () if own or callers or resolved.created_by is None else (_place(resolved.created_by),)
+    frames = (
+        (*own, *callers)
+        or tuple(_place(f) for f in resolved.frames if f.role not in ("runtime",))
+        or (resolved.site.stack,)
+    )
+    return (resolved.site.pid, resolved.kind, resolved.site.syscall, resolved.role, frames, created)
+
+
+def _app_frames(frames: Iterable[SiteFrame]) -> tuple[tuple[str, str | None, int | None], ...]:
+    return tuple(_place(frame) for frame in frames if frame.role == "app")
+
+
+def _place(frame: SiteFrame) -> tuple[str, str | None, int | None]:
+    return frame.function, frame.file, frame.line
+
+
+def _order(group: list[_Resolved]) -> tuple[str, str, int]:
+    site, _ = _site_of(group[0])
+    return (group[0].kind.value, "" if site is None else f"{site.function}:{site.line}", group[0].site.stack)
+
+
+def _merge_lifetimes(histograms: Iterable[tuple[LifetimeBucket, ...]]) -> tuple[LifetimeBucket, ...]:
+    counts: dict[tuple[int, int], int] = defaultdict(int)
+    for histogram in histograms:
+        for bucket in histogram:
+            counts[bucket.lower_ns, bucket.upper_ns] += bucket.count
+    return tuple(LifetimeBucket(lower, upper, count) for (lower, upper), count in sorted(counts.items()))
+
+
+def _merge_series(series: list[tuple[BirthSample, ...]]) -> tuple[BirthSample, ...]:
+    """Add cumulative series sampled at the same times; one that began later counts as zero before; thin out to MAX_SERIES."""
+    times = sorted({sample.mono_ns for samples in series for sample in samples})
+    if len(times) > MAX_SERIES:
+        step = (len(times) - 1) / (MAX_SERIES - 1)
+        times = [times[round(index * step)] for index in range(MAX_SERIES)]
+    merged = []
+    cursors = [0] * len(series)
+    for time in times:
+        births = deaths = 0
+        for index, samples in enumerate(series):
+            while cursors[index] < len(samples) and samples[cursors[index]].mono_ns <= time:
+                cursors[index] += 1
+            if cursors[index]:
+                births += samples[cursors[index] - 1].births
+                deaths += samples[cursors[index] - 1].deaths
+        merged.append(BirthSample(time, births, deaths, births - deaths))
+    return tuple(merged)
+
+
+def peer_of(descriptor: Descriptor, socket: SocketState | None) -> str:
+    """Return what descriptors of one purpose have in common: remote address and port, local port of accepted connections, or the
+    path with its numbers replaced.
+    """
+    if socket is not None and socket.protocol in ("tcp", "udp"):
+        return f"{socket.raddr}:{socket.rport}" if socket.rport else f":{socket.lport}"
+    if socket is not None:
+        return socket.name
+    if descriptor.kind in (DescriptorKind.FILE, DescriptorKind.DIRECTORY, DescriptorKind.DEVICE):
+        return _pattern(descriptor.name)
+    return ""
+
+
+def _pattern(path: str) -> str:
+    """Return a path with each run of digits (and hexadecimal runs of 8 or more) replaced by ``#``."""
+    out, run = [], ""
+    for character in path + "\0":
+        if character in "0123456789abcdefABCDEF":
+            run += character
+            continue
+        out.append("#" if len(run) >= 8 else "".join("#" if c.isdigit() else c for c in run))
+        run = ""
+        out.append(character)
+    text = "".join(out)[:-1]
+    while "##" in text:
+        text = text.replace("##", "#")
+    return text
