@@ -1,0 +1,29 @@
+// A price feed that asks its upstream with http.Get and looks at the status only: the response body is neither read nor
+// closed, so each connection stays in use for ever and the next request dials a new one.
+package main
+
+import (
+	"net/http"
+
+	"lab/internal/rig"
+)
+
+func main() {
+	rig.Main(rig.Service{N: 23, Rate: 2, Run: run, Upstream: func(r *rig.Rig) { rig.HTTPUpstream(r, rig.Body()) }})
+}
+
+func run(r *rig.Rig) {
+	r.Ready("")
+	r.Repeat(func(int) { r.Must(refreshPrices("http://" + r.Peer + "/prices")) })
+}
+
+func refreshPrices(url string) error {
+	response, err := http.Get(url) // want: caller
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return http.ErrNotSupported
+	}
+	return nil
+}
