@@ -16,6 +16,7 @@ import msgspec
 from leadline.model import Gap, SiteFrame
 
 __all__ = [
+    "KINDS",
     "BirthSample",
     "Birthplace",
     "CgroupState",
@@ -23,7 +24,6 @@ __all__ = [
     "Descriptor",
     "DescriptorKind",
     "HostInfo",
-    "KINDS",
     "LifetimeBucket",
     "Listener",
     "NetCounter",
@@ -112,9 +112,12 @@ class HostInfo(msgspec.Struct, frozen=True, kw_only=True, tag="host_info"):
     """The machine and what it allows.
 
     Attributes:
+        kernel_release: as ``uname -r`` says; for people, never compared.
+        machine: as ``uname -m`` says, such as ``x86_64``.
+        cpu_count: CPUs online.
         features: feature name to ``yes`` or the reason why not ("EPERM at BPF_PROG_LOAD").
         file_nr, file_max: host-wide open file descriptions and limit (proc/sys/fs/file-nr), None when unreadable.
-        nr_open: highest allowed RLIMIT_NOFILE (proc/sys/fs/nr_open).
+        nr_open: highest allowed RLIMIT_NOFILE (proc/sys/fs/nr_open), None when unreadable.
     """
 
     kernel_release: str
@@ -127,7 +130,15 @@ class HostInfo(msgspec.Struct, frozen=True, kw_only=True, tag="host_info"):
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
-    """One listening socket; ``accept_queue`` is the number of connections waiting, ``backlog`` its limit."""
+    """One listening socket.
+
+    Attributes:
+        inode: joins to Descriptor.inode.
+        address: local address, ``0.0.0.0`` or ``::`` for all.
+        port: local port.
+        accept_queue: connections waiting to be accepted; None when unknown.
+        backlog: limit of that queue; None when unknown.
+    """
 
     inode: int
     address: str
@@ -146,15 +157,20 @@ class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True, tag="process_info")
         parent_pid: None for the target.
         nofile_soft, nofile_hard: RLIMIT_NOFILE; None when unreadable or unlimited is impossible to tell.
         go_version: such as ``go1.26.8``; None for other languages.
-        main_package, main_module: from Go build info; dependency modules in ``modules`` as (path, version) pairs.
+        uid: effective user id; None when unreadable.
+        main_package, main_module: from Go build info; None for other languages.
+        modules: dependency modules from Go build info as (path, version) pairs, in their order there.
         build_settings: Go build settings such as ``-trimpath``, ``CGO_ENABLED`` (no environment secrets are in there).
         build_id: GNU or Go build id, hex or text.
         threads: thread count at the last look.
-        cpu_ns: user + system CPU time at the last look; cpu_begin_ns at the first.
-        rss_bytes: at the last look.
+        cpu_begin_ns, cpu_ns: user + system CPU time at the first and at the last look; None when unreadable.
+        rss_bytes: resident memory at the last look; None when unreadable.
         ended_mono_ns: when it was seen to have ended, None while it lives.
         exec_count: how often it called exec during the window.
         listeners: listening TCP sockets at the last look.
+        container_id: 64 hex digits as the container engine names it; None outside containers or when not told by the cgroup.
+        cgroup_path: as in proc/PID/cgroup; None when unreadable.
+        pid_in_namespace: its pid in its own pid namespace; None when that is the same or unreadable.
     """
 
     pid: int
@@ -185,9 +201,21 @@ class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True, tag="process_info")
 
 
 class CgroupState(msgspec.Struct, frozen=True, kw_only=True, tag="cgroup_state"):
-    """Memory and CPU quota of the target's cgroup; ``when`` is ``begin`` or ``end``.
+    """Memory and CPU quota of the target's cgroup, at the beginning and at the end of the window.
 
     Limits that say "max" (v2) or >= 2**62 (v1) are None: unlimited.
+
+    Attributes:
+        pid: the process whose cgroup it is.
+        when: ``begin`` or ``end``.
+        version: 1 or 2.
+        path: below the cgroup mount, as in proc/PID/cgroup.
+        memory_bytes: charged now; None when unreadable.
+        memory_limit_bytes: memory.max or memory.limit_in_bytes; None when unlimited or unreadable.
+        oom_kill_total: processes killed since the cgroup was made; None when unreadable.
+        cpu_quota_us, cpu_period_us: CPU time allowed per period; quota None when unlimited or unreadable.
+        nr_periods, nr_throttled: periods with runnable threads, and those in which the quota ran out, since the cgroup was made.
+        throttled_ns: time that its threads were held back, since the cgroup was made.
     """
 
     pid: int
@@ -208,14 +236,21 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, tag="descriptor"):
     """One descriptor of the final table (or of a process's table at its exit).
 
     Attributes:
+        pid, fd: whose table, and the number in it.
+        kind: what it refers to.
+        origin: how leadline knows where it came from.
         file_ref: small integer; equal numbers in one bundle mean the same open file description. None when unknown.
-        inode: i_ino; with ``device`` the identity of the inode.
+        inode: i_ino; None when unknown.
+        device: st_dev; with ``inode`` the identity of the inode. None when unknown.
         name: link target as in proc/PID/fd (path, ``socket:[N]``, ``anon_inode:[...]``); raw from the target: escape when shown.
         birthplace: id of the Birthplace that made it; None unless origin is ``traced``.
         born_mono_ns: when it was made; None when before tracing.
         seen_since_mono_ns: first moment at which leadline knew it to be open.
         at_exit: the process had ended; this was open in the moment before.
+        flags_raw: file status flags (O_*) as the kernel keeps them; None when unknown.
         cloexec: FD_CLOEXEC set; None when unknown.
+        goid: goroutine that made it; None when unknown or not Go.
+        tid: thread that made it; None when not traced.
     """
 
     pid: int
@@ -237,18 +272,40 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, tag="descriptor"):
 
 
 class SocketState(msgspec.Struct, frozen=True, kw_only=True, tag="socket_state"):
-    """One socket's kernel state at the end of the window (``when`` = "end") or at its beginning ("begin").
+    """One socket's kernel state.
+
+    Fields that only TCP has, or that this kernel does not tell, are None. Names and meanings are those of tcp_info and
+    inet_diag_msg (linux/tcp.h, linux/inet_diag.h).
 
     Attributes:
         inode: joins to Descriptor.inode.
         protocol: ``tcp``, ``udp``, ``unix``.
         family: ``inet``, ``inet6``, ``unix``.
         state: TCP state as the kernel names it (ESTABLISHED, CLOSE_WAIT, LISTEN ...); unix: ESTABLISHED, LISTEN, CLOSE.
-        rqueue_bytes, wqueue_bytes: idiag_rqueue/wqueue; for LISTEN: connections waiting / backlog limit.
+        when: ``end`` or ``begin`` of the window.
+        laddr, lport: local end, seen from the target.
+        raddr, rport: remote end; empty and None for unix sockets and where there is none.
+        uid: owner.
+        cookie: the kernel's identity of the socket, never reused.
+        rqueue_bytes, wqueue_bytes: bytes not read by the target, and not acknowledged by the peer; for LISTEN: connections
+            waiting, and the backlog limit.
         timer: ``off``, ``on`` (retransmit), ``keepalive``, ``timewait``, ``persist``.
-        last_*_ms: tcp_info ages; None without tcp_info.
-        bytes_received, bytes_acked: None on kernels that do not tell.
-        skmem_*: memory accounting (SK_MEMINFO), drops included.
+        timer_expires_ms: until that timer fires.
+        retransmits_pending: unanswered retransmissions or probes so far.
+        ca_state: congestion state: ``Open``, ``Disorder``, ``CWR``, ``Recovery``, ``Loss``.
+        rto_us: retransmission timeout.
+        rtt_us, rttvar_us: smoothed round-trip time and its variation.
+        unacked, lost, retrans: segments in flight, held to be lost, and retransmitted in flight.
+        total_retrans: segments retransmitted since the connection began.
+        last_data_sent_ms, last_data_recv_ms, last_ack_recv_ms: how long ago.
+        bytes_acked, bytes_received, bytes_sent: since the connection began.
+        segs_out, segs_in: segments since the connection began.
+        congestion: congestion control algorithm, such as ``cubic``.
+        skmem_rmem_bytes, skmem_rcvbuf_bytes: memory of the receive side: in use, and allowed.
+        skmem_wmem_bytes, skmem_sndbuf_bytes: memory of the send side: in use, and allowed.
+        skmem_drops: packets dropped at this socket.
+        peer_inode: unix: the other end.
+        name: unix: bound name, ``@`` first for abstract ones; raw from the target: escape when shown.
     """
 
     inode: int
@@ -294,7 +351,12 @@ class SocketState(msgspec.Struct, frozen=True, kw_only=True, tag="socket_state")
 
 
 class NetCounter(msgspec.Struct, frozen=True, kw_only=True, tag="net_counter"):
-    """One counter of the target's network namespace, before and after; ``name`` as the kernel writes it (``TcpExt.ListenOverflows``)."""
+    """One counter of the target's network namespace, before and after.
+
+    Attributes:
+        name: protocol and counter as the kernel writes them, such as ``TcpExt.ListenOverflows``.
+        begin, end: values at the beginning and at the end of the window; the difference is what counts.
+    """
 
     name: str
     begin: int
@@ -302,7 +364,14 @@ class NetCounter(msgspec.Struct, frozen=True, kw_only=True, tag="net_counter"):
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True, tag="stack"):
-    """One resolved user stack, leaf first. ``truncated`` when it had more than 64 frames or did not reach the root."""
+    """One resolved user stack.
+
+    Attributes:
+        id: what records refer to; unique in the bundle.
+        pid: the process whose stack it is.
+        frames: leaf first; functions that were inlined have frames of their own.
+        truncated: it had more than 64 frames or did not reach the root.
+    """
 
     id: int
     pid: int
@@ -311,7 +380,12 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True, tag="stack"):
 
 
 class LifetimeBucket(msgspec.Struct, frozen=True, array_like=True):
-    """Deaths whose lifetime was in [lower_ns, upper_ns)."""
+    """Deaths by lifetime.
+
+    Attributes:
+        lower_ns, upper_ns: lifetimes from lower_ns up to, not including, upper_ns.
+        count: deaths in this bucket.
+    """
 
     lower_ns: int
     upper_ns: int
@@ -319,7 +393,13 @@ class LifetimeBucket(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BirthSample(msgspec.Struct, frozen=True, array_like=True):
-    """Cumulative births, cumulative deaths and alive count of one birthplace at one time."""
+    """One birthplace at one time.
+
+    Attributes:
+        mono_ns: when the counts were read.
+        births, deaths: since the beginning of the window.
+        alive: births whose descriptor was open then.
+    """
 
     mono_ns: int
     births: int
@@ -331,14 +411,20 @@ class Birthplace(msgspec.Struct, frozen=True, kw_only=True, tag="birthplace"):
     """A place that makes descriptors: kind + system call + application frames.
 
     Attributes:
+        id: unique among the birthplaces of the bundle.
+        pid: the process.
+        kind: what it makes.
         syscall: name of the system call that made them, such as ``accept4``; ``snapshot`` when only tables were seen.
         role: ``dialed`` (socket that connects), ``accepted``, ``opened``, ``duplicated``, ``created``.
-        stack: id of a representative Stack (the most frequent one); stacks: all ids that were merged into this birthplace.
+        stack: id of a representative Stack (the most frequent one); None when no stack was seen.
+        stacks: all ids that were merged into this birthplace.
         callers: Stack ids of the goroutines that asked, nearest first (joined by goroutine parentage).
         created_by: the ``go`` statement of the goroutine that made them (runtime gopc), None when unknown or not Go.
         site: the application frame that a person should read first: the nearest frame of the user's own module in
             stack, then in callers, then created_by; None when there is none.
-        births, deaths: during the window. alive: births whose descriptor is in the final table.
+        site_role: role of ``site``, ``acquired``, ``caller``, ``created-by``.
+        births, deaths: during the window.
+        alive: births whose descriptor is in the final table.
         lifetimes: of those that died, in rising order of bounds, empty buckets left out.
         ages_ns: of those alive at the end of the window, ascending (right-censored lifetimes).
         series: samples in order of time, the first at the beginning, the last at the end of the window.
@@ -366,9 +452,14 @@ class Birthplace(msgspec.Struct, frozen=True, kw_only=True, tag="birthplace"):
 
 
 class TimelineSample(msgspec.Struct, frozen=True, kw_only=True, tag="timeline_sample"):
-    """Descriptors of one process at one time; births and deaths are cumulative, None in snapshot mode.
+    """Descriptors of one process at one time.
 
-    ``by_kind`` counts the table per kind where the table was read at that time, else it is empty.
+    Attributes:
+        pid: the process.
+        mono_ns: when it was looked at.
+        alive: open descriptors of every origin.
+        births, deaths: since the beginning of the window; None where only tables were seen.
+        by_kind: open descriptors per kind where the table was read at that time, else empty.
     """
 
     pid: int
@@ -383,13 +474,19 @@ class CloseFailure(msgspec.Struct, frozen=True, kw_only=True, tag="close_failure
     """A group of failing closes: same error, same stack.
 
     Attributes:
+        id: unique among the close failures of the bundle.
+        pid: the process.
+        count: failing closes in this group.
         error: errno name such as EBADF.
         fds: some of the numbers, at most 16.
         verdict: ``somebody-elses`` (an earlier close of the same number had hit a descriptor that another goroutine or thread
             had just been given), ``double`` (the same owner closed twice, nobody was hit), ``never-open`` (the number was not
             open while tracing), ``error`` (a real error such as EIO).
-        stack: who called close. victim_stack: birth of the descriptor that was closed by mistake.
-        culprit_stack: who closed it by mistake; None when that close was not recorded.
+        stack: who called close; None when unknown.
+        site: the application frame of ``stack`` to read first; None when there is none.
+        victim_stack, victim_site: birth of the descriptor that was closed by mistake; None when nobody was hit.
+        culprit_stack, culprit_site: who closed it by mistake; None when that close was not recorded.
+        first_mono_ns, last_mono_ns: first and last failure; None when unknown.
     """
 
     id: int
@@ -409,7 +506,18 @@ class CloseFailure(msgspec.Struct, frozen=True, kw_only=True, tag="close_failure
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
-    """A group of system calls that were refused a descriptor: error EMFILE or ENFILE, by call and stack."""
+    """System calls that were refused a descriptor, grouped by error, call and stack.
+
+    Attributes:
+        id: unique among the refusals of the bundle.
+        pid: the process.
+        error: EMFILE (the process's limit) or ENFILE (the host's).
+        syscall: name of the call, such as ``accept4``.
+        count: refusals in this group.
+        stack: id of the Stack that called; None when unknown.
+        site: the application frame to read first; None when there is none.
+        first_mono_ns, last_mono_ns: first and last refusal; None when unknown.
+    """
 
     id: int
     pid: int
@@ -426,9 +534,18 @@ class SelfCost(msgspec.Struct, frozen=True, kw_only=True, tag="self_cost"):
     """What leadline itself cost while observing.
 
     Attributes:
+        cpu_ns: leadline's own user + system CPU time during the window.
+        rss_bytes: leadline's resident memory at the end.
+        window_ns: length of the window, to set cpu_ns against.
         bpf_ns, bpf_runs: run time and runs of its programs (kernel statistics); None when not measurable.
-        uprobe_hits: how often the join probes fired; uprobe_note says whether they were on and why.
+        births_seen, deaths_seen: events counted in the kernel; None in snapshot mode.
+        lost_events: events that a full map or buffer lost.
+        stale_dropped: descriptors that the event stream still believed in and the table did not contain.
+        unknown_found: descriptors that appeared in the table without an event.
+        uprobe_hits: how often the join probes fired; None when they were off.
+        uprobe_note: whether they were on and why.
         reconciles: number of comparisons of the event stream with the descriptor table.
+        attach_ns: from the first load to everything attached; None in snapshot mode.
     """
 
     cpu_ns: int
