@@ -1,0 +1,28 @@
+"""Generated files are what their generators write now, and import contracts hold."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from house.files import ROOT
+
+
+@pytest.mark.parametrize("generator", ["gen.py", "gen_reference.py"])
+def test_generated_files_are_current(generator: str) -> None:
+    command = [sys.executable, str(ROOT / "tools" / generator), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_import_contracts_hold() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command; lint_imports_command()",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "0 broken" in done.stdout
