@@ -1,5 +1,6 @@
 """Protocols between the rooms, and their Info records."""
 
+from leadline.contracts.gap import gap_of
 from leadline.contracts.host import Clock, FdLink, Host, MappedFile, ProcessHandle
 from leadline.contracts.probe import Observation, Probe, ProbeInfo
 from leadline.contracts.rule import Rule, RuleInfo, Stage
@@ -16,4 +17,5 @@ __all__ = [
     "Rule",
     "RuleInfo",
     "Stage",
+    "gap_of",
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
+
+from leadline.evidence.kinds import DescriptorKind
 
 __all__ = ["Clock", "FdLink", "Host", "MappedFile", "ProcessHandle"]
 
@@ -105,6 +108,22 @@ class Host(Protocol):
             TargetGone. NotPermitted: another user's process.
         """
 
+    def socket_protocol(self, pid: int, fd: int) -> str:
+        """Return the kernel's name of a socket's protocol: ``TCP``, ``TCPv6``, ``UNIX-STREAM``, ``NETLINK`` ...
+
+        It is the only way to tell a socket that was made but never bound or connected: no dump lists those.
+
+        Raises:
+            Unsupported: not a socket, or closed meanwhile. NotPermitted. TargetGone.
+        """
+
+    def socket_kinds(self, pid: int, links: Iterable[FdLink]) -> dict[int, DescriptorKind]:
+        """Return the kind by inode of the sockets among a process's descriptors; those it cannot tell are left out.
+
+        Raises:
+            TargetGone: there is no such process.
+        """
+
     def list_var(self, path: str) -> list[str]:
         """Return the names in a directory under var, such as ``log/pods``; raises as ``read_proc``."""
 
@@ -140,6 +159,13 @@ class Host(Protocol):
 
         The view is a read-only file mapping: it costs memory only where it is read. None when no way to it is
         allowed.
+        """
+
+    def open_program(self, pid: int) -> memoryview | None:
+        """Return the bytes of the program that a process runs, as ``open_object``; None when not permitted.
+
+        Raises:
+            TargetGone: there is no such process.
         """
 
     def open_process(self, pid: int) -> ProcessHandle:

@@ -252,14 +252,16 @@ class SocketTable:
         memory = found[_SKMEM]
         # A listening socket's tcp_info is zero but for the accept queue, which rqueue and wqueue tell already.
         info = (np.where(self.states == _LISTEN, -1, found[_INFO][0]), found[_INFO][1])
+        remote_ports = self._be16(base + 6)
+        has_peer = remote_ports != 0
         columns: dict[str, list[Any]] = {
             "family": _names(_FAMILY_WORDS, self.families),
             "state": _names(TCP_STATES, self.states),
             "inode": self.inodes.tolist(),
             "laddr": self._addresses(24),
             "lport": self.local_ports.tolist(),
-            "raddr": self._addresses(40),
-            "rport": self._be16(base + 6).tolist(),
+            "raddr": np.where(has_peer, np.array(self._addresses(40), dtype=object), "").tolist(),
+            "rport": np.where(has_peer, remote_ports, None).tolist(),  # type: ignore[call-overload]
             "uid": self._u32(base + 64).tolist(),
             "cookie": self._u64(base + 44).tolist(),
             "rqueue_bytes": self._u32(base + 56).tolist(),

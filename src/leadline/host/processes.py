@@ -1,0 +1,167 @@
+"""Memory, mapped files and life of other processes. Nothing is written to them, nothing stops them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+import select
+import stat
+from typing import TYPE_CHECKING, Self
+
+from leadline.formats.procstat import parse_stat
+from leadline.host.files import access_error
+from leadline.model import AccessError, TargetGone
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from leadline.contracts import MappedFile
+    from leadline.host.files import FileTree
+
+__all__ = ["LiveProcess", "open_object", "open_program", "read_memory"]
+
+_VDSO_LIMIT_BYTES = 1 << 20
+_DELETED = " (deleted)"
+_DEAD_STATES = frozenset("ZX")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _IoVec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+_libc.process_vm_readv.restype = ctypes.c_ssize_t
+_libc.process_vm_readv.argtypes = (
+    ctypes.c_int,
+    ctypes.POINTER(_IoVec),
+    ctypes.c_ulong,
+    ctypes.POINTER(_IoVec),
+    ctypes.c_ulong,
+    ctypes.c_ulong,
+)
+
+
+def read_memory(pid: int, address: int, size: int) -> bytes:
+    """Return memory of a process by process_vm_readv; see ``Host.read_memory``."""
+    if size <= 0:
+        return b""
+    buffer = ctypes.create_string_buffer(size)
+    local = _IoVec(ctypes.cast(buffer, ctypes.c_void_p), size)
+    remote = _IoVec(address, size)
+    count = _libc.process_vm_readv(pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0)
+    if count < 0:
+        number = ctypes.get_errno()
+        raise access_error(
+            OSError(number, os.strerror(number)),
+            f"process_vm_readv of process {pid} at {address:#x}",
+            remedy="run as root, or give leadline CAP_SYS_PTRACE",
+        )
+    return buffer.raw[:count]
+
+
+def open_object(files: FileTree, pid: int, entry: MappedFile) -> memoryview | None:
+    """Return the bytes of a mapped file; see ``Host.open_object``.
+
+    Tried in turn: proc/PID/map_files (needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE) and, for the program itself,
+    proc/PID/exe lead to the very file, deleted or not. The path inside the process's own root may meanwhile name another
+    file, so its inode is compared. A file that is cut short while it is mapped would kill leadline as it would the
+    process that runs it; the kernel refuses that for running programs.
+    """
+    if entry.path == "[vdso]":
+        with contextlib.suppress(AccessError):
+            return memoryview(read_memory(pid, entry.start, min(entry.end - entry.start, _VDSO_LIMIT_BYTES)))
+        return None
+    if entry.inode == 0 or not entry.path.startswith("/"):
+        return None
+    process = f"{files.proc_root}/{pid}"
+    view = _map_file(f"{process}/map_files/{entry.start:x}-{entry.end:x}")
+    if view is None and _link(f"{process}/exe") == entry.path:
+        view = _map_file(f"{process}/exe")
+    if view is None and not entry.path.endswith(_DELETED):
+        view = _map_file(f"{process}/root{entry.path}", expected_inode=entry.inode)
+    return view
+
+
+def open_program(files: FileTree, pid: int) -> memoryview | None:
+    """Return the bytes of a process's program; see ``Host.open_program``."""
+    view = _map_file(f"{files.proc_root}/{pid}/exe")
+    if view is None and not files.process_exists(pid):
+        raise TargetGone(f"there is no process {pid}")
+    return view
+
+
+def _link(path: str) -> str | None:
+    try:
+        return os.readlink(path)  # noqa: PTH115  text is compared, no Path wanted
+    except OSError:
+        return None
+
+
+def _map_file(path: str, *, expected_inode: int | None = None) -> memoryview | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
+            return None
+        if expected_inode not in {None, found.st_ino}:
+            return None
+        return memoryview(mmap.mmap(descriptor, found.st_size, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE))
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(descriptor)
+
+
+class LiveProcess:
+    """A process held by a pidfd; see ``ProcessHandle``.
+
+    Raises:
+        TargetGone: there is no such process, or it is a zombie.
+    """
+
+    def __init__(self, files: FileTree, pid: int) -> None:
+        self.pid = pid
+        self._pidfd = -1
+        try:
+            self._pidfd = os.pidfd_open(pid)
+            # Read after the pidfd is held: from here on the number cannot be given to another process unnoticed.
+            found = parse_stat(files.read_proc(f"{pid}/stat"))
+        except OSError as exc:
+            raise TargetGone(f"there is no process {pid}", errno_raw=exc.errno) from exc
+        except AccessError:
+            self.close()
+            raise
+        self.start_ticks = found.start_ticks
+        if found.state in _DEAD_STATES or not self.is_alive():
+            self.close()
+            raise TargetGone(f"process {pid} has ended")
+
+    def is_alive(self) -> bool:
+        """Return whether it still runs."""
+        return not self.wait_exit(0)
+
+    def wait_exit(self, timeout_ns: int) -> bool:
+        """Return whether it ended within the time."""
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(timeout_ns / 1e6))
+
+    def close(self) -> None:
+        """Release the pidfd."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
