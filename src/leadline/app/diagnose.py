@@ -1,0 +1,195 @@
+"""The engine: evidence in, verdicts out. Same evidence, same verdicts, byte for byte."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+import typing
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+import msgspec
+
+from leadline.evidence.kinds import (
+    Birthplace,
+    CgroupState,
+    CloseFailure,
+    Descriptor,
+    HostInfo,
+    NetCounter,
+    ProcessInfo,
+    Refusal,
+    SelfCost,
+    SocketState,
+    Stack,
+    TimelineSample,
+    Window,
+)
+from leadline.model import Cleared, Finding, Gap, GapReason, NotJudged
+from leadline.rules._causes import CONSEQUENCE_OF
+from leadline.rules._index import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from leadline.contracts import Rule
+    from leadline.evidence import Evidence
+
+__all__ = ["Diagnosis", "decided", "diagnose"]
+
+_AS_ROOT = "run as root, or with CAP_BPF and CAP_PERFMON; `leadline capabilities` tells what is missing"
+_WORDS: dict[type[msgspec.Struct], tuple[str, str]] = {
+    Window: ("the observed window", "collect the case with leadline"),
+    Birthplace: (
+        "where descriptors were acquired (births with stacks)",
+        f"trace instead of taking one look; {_AS_ROOT}",
+    ),
+    Descriptor: (
+        "the descriptor table",
+        "run as the target's user or as root (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)",
+    ),
+    SocketState: (
+        "socket states",
+        "run where the target's network namespace can be entered (CAP_SYS_ADMIN, CAP_SYS_PTRACE)",
+    ),
+    ProcessInfo: ("the process and its limits", "run as the target's user or as root"),
+    TimelineSample: ("the number of descriptors over time", "trace for some seconds instead of one look"),
+    CloseFailure: ("closes that failed", f"trace instead of taking one look; {_AS_ROOT}"),
+    Refusal: ("calls that were refused a descriptor", f"trace instead of taking one look; {_AS_ROOT}"),
+    NetCounter: ("the network counters of the target's namespace", "run as the target's user or as root"),
+    CgroupState: ("the target's control group", "run where /sys/fs/cgroup is mounted"),
+    HostInfo: ("what this host allows", "collect the case with leadline"),
+    SelfCost: ("leadline's own cost and losses", "trace instead of taking one look"),
+    Stack: ("stacks", f"trace instead of taking one look; {_AS_ROOT}"),
+    Gap: ("what could not be seen", "collect the case with leadline"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All verdicts on one body of evidence.
+
+    Attributes:
+        findings: most severe first, then surest, then largest; a consequence carries its cause in ``explained_by``.
+        cleared, not_judged: in order of code, then as the evidence came.
+        gaps: rules that failed; empty unless leadline itself has a fault.
+    """
+
+    findings: tuple[Finding, ...]
+    cleared: tuple[Cleared, ...]
+    not_judged: tuple[NotJudged, ...]
+    gaps: tuple[Gap, ...] = ()
+
+
+def diagnose(evidence: Evidence, rules: Sequence[Rule] | None = None) -> Diagnosis:
+    """Return the verdicts of all rules, or of those given, on the evidence. Never raises for what a rule does."""
+    findings: list[Finding] = []
+    cleared: list[Cleared] = []
+    not_judged: list[NotJudged] = []
+    gaps: list[Gap] = []
+    for rule in _all_rules() if rules is None else rules:
+        for verdict in _judge(rule, evidence, gaps):
+            if isinstance(verdict, Finding):
+                findings.append(verdict)
+            elif isinstance(verdict, Cleared):
+                cleared.append(verdict)
+            else:
+                not_judged.append(verdict)
+    return Diagnosis(_sorted(_linked(findings)), tuple(cleared), tuple(not_judged), tuple(gaps))
+
+
+def decided(evidence: Evidence) -> bool:
+    """Return whether each visible birthplace is decided, so that watching longer would hardly change a verdict.
+
+    False until 15 s have passed, and when births were not observed. May be called on interim evidence, without sockets.
+    """
+    from leadline.rules.fdl.decision import undecided  # noqa: PLC0415  only --until-sure needs it
+
+    return undecided(evidence.get(Window), evidence.get(Birthplace), _interim(evidence)) == ()
+
+
+def _interim(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "descriptors": evidence.get(Descriptor),
+        "sockets": evidence.get(SocketState),
+        "stacks": evidence.get(Stack),
+        "processes": evidence.get(ProcessInfo),
+        "timeline": evidence.get(TimelineSample),
+    }
+
+
+@cache
+def _all_rules() -> tuple[Rule, ...]:
+    return tuple(importlib.import_module(path).RULE for path in RULES.values())
+
+
+def _kinds_of(needs: type[Any]) -> tuple[tuple[str, type[msgspec.Struct], bool], ...]:
+    """Return (field, kind, required) for each need; the kind is the element of its tuple type."""
+    hints = get_type_hints(needs)
+    found = []
+    for field in fields(needs):
+        hint = hints[field.name]
+        options = [hint] if typing.get_origin(hint) is tuple else list(get_args(hint))
+        kind = next(get_args(option)[0] for option in options if typing.get_origin(option) is tuple)
+        found.append((field.name, kind, field.default is MISSING and field.default_factory is MISSING))
+    return tuple(found)
+
+
+def _judge(rule: Rule, evidence: Evidence, gaps: list[Gap]) -> Iterable[Finding | Cleared | NotJudged]:
+    """Return a rule's verdicts, or one NotJudged when a need is missing or the rule fails."""
+    info = rule.info
+    seen: dict[str, Any] = {}
+    for name, kind, required in _kinds_of(rule.needs):
+        records = evidence.get(kind)
+        if records is None and required:
+            missing, remedy = _WORDS[kind]
+            return [NotJudged(code=info.code, name=info.name, missing=missing, remedy=remedy)]
+        seen[name] = records
+    try:
+        return list(rule.judge(rule.needs(**seen)))
+    except Exception as error:  # noqa: BLE001  the fence: one rule's fault must not hide what the others see
+        trace = "".join(traceback.format_exception(error)).strip()
+        remedy = "please report this with the case file: it is a fault of leadline"
+        gaps.append(
+            Gap(
+                what=f"the verdict of rule {info.code} ({info.name})",
+                reason=GapReason.MALFORMED,
+                detail=trace,
+                remedy=remedy,
+            )
+        )
+        missing = f"the rule failed: {type(error).__name__}: {error}"
+        return [NotJudged(code=info.code, name=info.name, missing=missing, remedy=remedy)]
+
+
+def _linked(findings: list[Finding]) -> list[Finding]:
+    """Return the findings with ``explained_by`` set where another finding of the same process is the cause."""
+    linked = []
+    for finding in findings:
+        causes = CONSEQUENCE_OF.get(finding.code, ())
+        candidates = [
+            other
+            for other in findings
+            if other.code in causes and other.code != finding.code and finding.pid in {None, other.pid}
+        ]
+        cause = min(candidates, key=lambda other: (causes.index(other.code), _rank(other)), default=None)
+        if cause is not None and finding.explained_by is None:
+            linked.append(msgspec.structs.replace(finding, explained_by=cause.code))
+        else:
+            linked.append(finding)
+    return linked
+
+
+def _rank(finding: Finding) -> tuple[int, float, int, str, str]:
+    return (finding.severity.rank, -finding.confidence, -(finding.count or 0), finding.code, finding.title)
+
+
+def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Return causes before their consequences among equals: most severe, surest, largest first."""
+    return tuple(
+        sorted(
+            findings,
+            key=lambda finding: (finding.severity.rank, finding.explained_by is not None, _rank(finding)),
+        )
+    )

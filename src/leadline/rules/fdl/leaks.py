@@ -1,0 +1,156 @@
+"""The assessment that FDL101 to FDL105 and FDL401 share: which birthplace is whose, and what its descriptors do."""
+
+from dataclasses import dataclass, replace
+
+from leadline.evidence.kinds import (
+    Birthplace,
+    Descriptor,
+    DescriptorKind,
+    ProcessInfo,
+    SocketState,
+    Stack,
+    TimelineSample,
+    Window,
+)
+from leadline.model import format_duration
+from leadline.rules.fdl.suspects import Living, Standing, is_pooled, living_of
+from leadline.rules.survival import Assessment, Population, Shape, assess
+from leadline.rules.table import Table
+
+__all__ = ["Judged", "LeakNeeds", "assess_birthplace", "is_listening", "owner"]
+
+S = 10**9
+
+NAMELESS_MIN_SURVIVORS = 12
+"""Pooled connections without socket states: a pool that fills up irregularly looks steady in small numbers."""
+GONE_AGE_NS = 5 * S
+"""A connection this old whose peer has gone is not about to be closed."""
+SLOWEST_ANSWER_NS = 30 * S
+"""Requests that wait for a first byte are a leak only after this time; long polls last about so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakNeeds:
+    """What the leak rules look at. Births are required; the rest sharpens the verdict or its wording."""
+
+    window: tuple[Window, ...]
+    birthplaces: tuple[Birthplace, ...]
+    descriptors: tuple[Descriptor, ...]
+    sockets: tuple[SocketState, ...] | None = None
+    stacks: tuple[Stack, ...] | None = None
+    processes: tuple[ProcessInfo, ...] | None = None
+    timeline: tuple[TimelineSample, ...] | None = None
+
+    def table(self) -> Table:
+        """Return the evidence joined."""
+        return Table.of(
+            window=self.window,
+            birthplaces=self.birthplaces,
+            descriptors=self.descriptors,
+            sockets=self.sockets,
+            stacks=self.stacks,
+            processes=self.processes,
+            timeline=self.timeline,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One birthplace with its living and the assessment."""
+
+    birthplace: Birthplace
+    living: Living
+    assessment: Assessment
+
+
+def owner(birthplace: Birthplace, table: Table) -> str:
+    """Return the code of the one rule that judges a birthplace; "" for one made from tables only."""
+    kind = birthplace.kind
+    if birthplace.syscall == "snapshot":
+        return ""
+    if kind.is_socket and birthplace.role == "duplicated":
+        return "FDL401"
+    if kind is DescriptorKind.TCP:
+        if birthplace.role == "accepted":
+            return "FDL102"
+        return "FDL105" if is_listening(birthplace, table) else "FDL101"
+    if kind in {DescriptorKind.FILE, DescriptorKind.DIRECTORY, DescriptorKind.DEVICE}:
+        return "FDL103"
+    return "FDL104" if kind is DescriptorKind.PIPE else "FDL105"
+
+
+def is_listening(birthplace: Birthplace, table: Table) -> bool:
+    """Return whether most of the living listen."""
+    living = table.living.get(birthplace.id, [])
+    states = [socket.state for descriptor in living if (socket := table.socket(descriptor)) is not None]
+    return states.count("LISTEN") * 2 > len(living) > 0
+
+
+def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
+    """Return the assessment of one birthplace."""
+    living = living_of(table, birthplace)
+    sure_sockets = living.standings[Standing.PEER_GONE] >= 5 or living.standings[Standing.FORGOTTEN] >= 5
+    nameless = (
+        is_pooled(table.functions(birthplace)) and living.standings[Standing.UNKNOWN] * 2 > birthplace.alive
+    )
+    population = Population(
+        begin_ns=table.begin_ns(birthplace),
+        end_ns=table.end_ns(birthplace.pid),
+        births=birthplace.births,
+        deaths=birthplace.deaths,
+        alive=birthplace.alive,
+        ages_ns=living.ages_ns,
+        lifetimes=birthplace.lifetimes,
+        series=birthplace.series,
+        net_growth=None if sure_sockets else table.net_growth(birthplace.pid, birthplace.kind),
+        **({"min_survivors": NAMELESS_MIN_SURVIVORS} if nameless else {}),
+    )
+    return Judged(birthplace, living, _with_sockets(birthplace, living, assess(population)))
+
+
+def _with_sockets(birthplace: Birthplace, living: Living, found: Assessment) -> Assessment:
+    """Return the assessment corrected by what only socket states can tell."""
+    gone = sum(age >= GONE_AGE_NS for age in living.gone_ages_ns)
+    waiting = living.standings[Standing.WAITING]
+    excused = living.excused
+    if (
+        birthplace.kind is DescriptorKind.TCP
+        and birthplace.role == "accepted"
+        and living.standings[Standing.UNKNOWN]
+    ):
+        return (
+            replace(
+                found,
+                shape=Shape.UNCLEAR,
+                reason=f"{birthplace.alive} accepted connections are open, and nothing tells whether their peers are still there",
+                wanted="run where sockets can be listed (sock_diag in the target's network namespace)",
+            )
+            if living.standings[Standing.UNKNOWN] >= 5 and not found.shape.is_healthy
+            else found
+        )
+    if found.shape is Shape.LEAKING:
+        if waiting * 2 > len(living.ages_ns) and living.ages_ns[-1] < SLOWEST_ANSWER_NS:
+            return replace(
+                found,
+                shape=Shape.UNCLEAR,
+                is_sure=False,
+                reason=f"{waiting} have sent a request and wait for its first byte",
+                wanted="trace longer than the slowest answer takes, for example -d 90s",
+            )
+        return found
+    if gone >= 5:
+        return replace(
+            found,
+            shape=Shape.LEAKING,
+            confidence=0.85,
+            reason=f"the peers of {gone} have closed; these are still open, {format_duration(GONE_AGE_NS)} or more after birth",
+            paused_ns=living.ages_ns[0],
+            is_sure=True,
+        )
+    if (
+        excused > len(living.ages_ns)
+        and found.leaked < 5
+        and found.shape in {Shape.UNCLEAR, Shape.LONG_LIVED}
+    ):
+        return replace(found, shape=Shape.LONG_LIVED, confidence=0.85, reason="", is_sure=True)
+    return found

@@ -1,0 +1,243 @@
+"""Which of a birthplace's living descriptors are under suspicion, by what their sockets say.
+
+* **Accepted TCP**: only those whose peer has gone (CLOSE_WAIT, CLOSE). As long as the peer is connected, an open
+  descriptor is what a server should have: thousands of idle websockets are healthy.
+* **Dialed TCP** that a pool made (net/http, database/sql): a pool never dials while it has an idle connection to that
+  peer. So one that fell silent *before* a later dial to the same peer was made is not in the pool any more: nobody can
+  reuse it. Those that are busy up to the end are in use.
+* **Dialed TCP** without a pool: in use when data moved long after it was dialed and not long ago.
+* Everything else: all living.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from leadline.evidence.kinds import DescriptorKind
+
+if TYPE_CHECKING:
+    from leadline.evidence.kinds import Birthplace, Descriptor, SocketState
+    from leadline.rules.table import Table
+
+__all__ = ["Living", "Standing", "is_pooled", "living_of"]
+
+MS = 10**6
+S = 10**9
+
+SETTLED_MS = 1000
+"""A peer's FIN, or data in the receive queue, is unattended only after this time; a busy server needs some of it."""
+DIAL_MARGIN_NS = 250 * MS
+"""A connection counts as free for a later dial when it was silent this long before: covers a dial that was under way."""
+REUSED_NS = 1 * S
+"""Data this long after the dial means that the connection was used again."""
+
+_GONE = frozenset({"CLOSE_WAIT", "CLOSE", "LAST_ACK", "CLOSING"})
+_POOLS = (
+    "net/http.(*Transport)",
+    "net/http.(*http2Transport)",
+    "database/sql.(*DB)",
+    "golang.org/x/net/http2.(*",
+)
+
+
+class Standing(StrEnum):
+    """What a living descriptor's socket says of it."""
+
+    PEER_GONE = "peer-gone"  # the peer has closed, we have not
+    UNREAD = "unread"  # data waits and nobody reads it
+    FORGOTTEN = "forgotten"  # a pool dialed again although this one was silent
+    WAITING = "waiting"  # we have sent, nothing ever came back
+    SILENT = "silent"  # no data since soon after the dial
+    UNKNOWN = "unknown"  # no socket state
+    CONNECTING = "connecting"  # a dial under way
+    IN_USE = "in-use"  # data moved lately
+    LIVE_PEER = "live-peer"  # accepted, and the peer is connected
+    PLAIN = "plain"  # not a TCP socket
+
+    @property
+    def is_suspect(self) -> bool:
+        """Return whether it may be leaked."""
+        return self not in {Standing.CONNECTING, Standing.IN_USE, Standing.LIVE_PEER}
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """The living of one birthplace, sorted by standing.
+
+    Attributes:
+        ages_ns: of the suspects, ascending.
+        suspects: descriptors under suspicion; empty when only ages are known.
+        standings: how many have each standing.
+        states: how many suspects are in each TCP state.
+        gone_ages_ns: ages of those whose peer has gone, ascending.
+    """
+
+    ages_ns: tuple[int, ...]
+    suspects: tuple[Descriptor, ...] = ()
+    standings: Counter[Standing] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    gone_ages_ns: tuple[int, ...] = ()
+
+    @property
+    def excused(self) -> int:
+        """Return how many are not under suspicion."""
+        return sum(count for standing, count in self.standings.items() if not standing.is_suspect)
+
+
+def is_pooled(functions: tuple[str, ...]) -> bool:
+    """Return whether the stack shows a connection pool that reuses idle connections before it dials."""
+    return any(function.startswith(_POOLS) for function in functions)
+
+
+def living_of(table: Table, birthplace: Birthplace) -> Living:
+    """Return the living of a birthplace with the suspects among them."""
+    descriptors = table.living.get(birthplace.id, [])
+    if len(descriptors) != birthplace.alive:
+        # The table and the counts disagree (interim look, or a process that ended): ages are all there is.
+        return Living(
+            tuple(sorted(birthplace.ages_ns)), standings=Counter({Standing.UNKNOWN: birthplace.alive})
+        )
+    end_ns = table.end_ns(birthplace.pid)
+    standings = _standings(table, birthplace, descriptors, end_ns)
+    suspects = [
+        (descriptor, standing)
+        for descriptor, standing in zip(descriptors, standings, strict=True)
+        if standing.is_suspect
+    ]
+    states = Counter(
+        socket.state for descriptor, _ in suspects if (socket := table.socket(descriptor)) is not None
+    )
+    return Living(
+        ages_ns=tuple(sorted(_age_ns(descriptor, end_ns) for descriptor, _ in suspects)),
+        suspects=tuple(descriptor for descriptor, _ in suspects),
+        standings=Counter(standings),
+        states=states,
+        gone_ages_ns=tuple(
+            sorted(
+                _age_ns(descriptor, end_ns)
+                for descriptor, standing in suspects
+                if standing is Standing.PEER_GONE
+            )
+        ),
+    )
+
+
+def _standings(
+    table: Table, birthplace: Birthplace, descriptors: list[Descriptor], end_ns: int
+) -> list[Standing]:
+    if birthplace.kind is DescriptorKind.UNIX and birthplace.role == "accepted":
+        return [_unix(table.socket(descriptor)) for descriptor in descriptors]
+    if birthplace.kind is not DescriptorKind.TCP:
+        return [Standing.PLAIN] * len(descriptors)
+    if birthplace.role == "accepted":
+        return [_accepted(table.socket(descriptor)) for descriptor in descriptors]
+    if is_pooled(table.functions(birthplace)):
+        return _pooled(table, descriptors, end_ns)
+    return [_raw(table.socket(descriptor), _age_ns(descriptor, end_ns)) for descriptor in descriptors]
+
+
+def _age_ns(descriptor: Descriptor, end_ns: int) -> int:
+    born_ns = descriptor.seen_since_mono_ns if descriptor.born_mono_ns is None else descriptor.born_mono_ns
+    return max(end_ns - born_ns, 0)
+
+
+def silent_ns(socket: SocketState) -> int | None:
+    """Return for how long no data has moved in either direction; None when the kernel did not tell."""
+    ages_ms = [age for age in (socket.last_data_sent_ms, socket.last_data_recv_ms) if age is not None]
+    return min(ages_ms) * MS if ages_ms else None
+
+
+def _settled(age_ms: int | None) -> bool:
+    return age_ms is None or age_ms >= SETTLED_MS
+
+
+def _unix(socket: SocketState | None) -> Standing:
+    if socket is None:
+        return Standing.UNKNOWN
+    return Standing.LIVE_PEER if socket.peer_inode else Standing.PEER_GONE
+
+
+def _accepted(socket: SocketState | None) -> Standing:
+    if socket is None:
+        return Standing.UNKNOWN
+    if socket.state in _GONE:
+        return Standing.PEER_GONE if _settled(socket.last_ack_recv_ms) else Standing.LIVE_PEER
+    return Standing.LIVE_PEER
+
+
+def _obvious(socket: SocketState | None) -> Standing | None:
+    """Return the standing of a dialed socket where it does not depend on others; None for a live, read connection."""
+    if socket is None:
+        return Standing.UNKNOWN
+    if socket.state == "SYN_SENT":
+        return Standing.CONNECTING
+    if socket.state in _GONE and socket.rport:
+        return Standing.PEER_GONE if _settled(socket.last_ack_recv_ms) else Standing.IN_USE
+    if (
+        socket.rqueue_bytes
+        and socket.last_data_recv_ms is not None
+        and socket.last_data_recv_ms >= SETTLED_MS
+    ):
+        return Standing.UNREAD
+    return None
+
+
+def _raw(socket: SocketState | None, age_ns: int) -> Standing:
+    obvious = _obvious(socket)
+    if obvious is not None or socket is None:
+        return obvious or Standing.UNKNOWN
+    silence_ns = silent_ns(socket)
+    if silence_ns is None:
+        return Standing.SILENT
+    if age_ns - silence_ns >= REUSED_NS and silence_ns <= age_ns // 2:
+        return Standing.IN_USE
+    return Standing.WAITING if _is_waiting(socket) else Standing.SILENT
+
+
+def _is_waiting(socket: SocketState) -> bool:
+    """Return whether something was sent and nothing ever came back."""
+    sent = socket.bytes_sent if socket.bytes_sent is not None else socket.bytes_acked
+    return bool(sent and sent > 1) and socket.bytes_received == 0
+
+
+def _pooled(table: Table, descriptors: list[Descriptor], end_ns: int) -> list[Standing]:
+    dials: dict[str, list[int]] = defaultdict(list)
+    for descriptor in descriptors:
+        if descriptor.born_mono_ns is not None:
+            dials[table.key(descriptor)].append(descriptor.born_mono_ns)
+    for times in dials.values():
+        times.sort()
+    standings: list[Standing] = []
+    fresh: list[int] = []
+    for index, descriptor in enumerate(descriptors):
+        socket = table.socket(descriptor)
+        obvious = _obvious(socket)
+        if obvious is not None or socket is None:
+            standings.append(obvious or Standing.UNKNOWN)
+            continue
+        if _is_waiting(socket):
+            standings.append(Standing.WAITING)
+            continue
+        silence_ns = silent_ns(socket)
+        if silence_ns is None:
+            standings.append(Standing.SILENT)
+            continue
+        age_ns = _age_ns(descriptor, end_ns)
+        times = dials[table.key(descriptor)]
+        later = len(times) - bisect_right(times, end_ns - min(silence_ns, age_ns) + DIAL_MARGIN_NS)
+        if later:
+            standings.append(Standing.FORGOTTEN)
+            continue
+        if age_ns - silence_ns < REUSED_NS:
+            fresh.append(index)
+        standings.append(Standing.IN_USE)
+    # The youngest were used once and have no later dial to prove anything: they go with the majority of their elders.
+    forgotten = sum(standing in {Standing.FORGOTTEN, Standing.UNREAD} for standing in standings)
+    if forgotten >= 3 and forgotten > standings.count(Standing.IN_USE) - len(fresh):
+        for index in fresh:
+            standings[index] = Standing.SILENT
+    return standings

@@ -1,0 +1,304 @@
+"""Verdicts of the leak rules in words: finding, cleared or not judged, for each birthplace a rule owns."""
+
+from leadline.contracts import RuleInfo
+from leadline.evidence.kinds import Birthplace, Descriptor, DescriptorKind
+from leadline.model import (
+    Because,
+    Cleared,
+    Finding,
+    Layer,
+    NotJudged,
+    Severity,
+    SiteFrame,
+    Verdict,
+    format_duration,
+)
+from leadline.rules.fdl.leaks import Judged, LeakNeeds, assess_birthplace, is_listening, owner
+from leadline.rules.fdl.suspects import Living, Standing, is_pooled, silent_ns
+from leadline.rules.fdl.words import advice, things
+from leadline.rules.limits import TimeLeft, severity_of, time_left
+from leadline.rules.stats import kaplan_meier
+from leadline.rules.survival import Assessment, Shape
+from leadline.rules.table import Table, place, sites_of
+
+__all__ = ["judge_birthplaces"]
+
+RELATED = {
+    "FDL101": ("FDL201", "FDL301"),
+    "FDL102": ("FDL201", "FDL301"),
+    "FDL401": ("FDL101", "FDL301"),
+}
+
+
+def judge_birthplaces(info: RuleInfo, seen: LeakNeeds) -> list[Verdict]:
+    """Return one verdict for each birthplace that this rule owns, at least one in all."""
+    table = seen.table()
+    verdicts = [
+        _verdict(info, table, assess_birthplace(table, birthplace))
+        for birthplace in table.birthplaces
+        if owner(birthplace, table) == info.code and (birthplace.births or birthplace.alive)
+    ]
+    nothing = Cleared(
+        code=info.code,
+        name=info.name,
+        subject="all birthplaces",
+        reason="none of this kind was acquired during the window",
+        pattern="none",
+    )
+    return verdicts or [nothing]
+
+
+def _verdict(info: RuleInfo, table: Table, judged: Judged) -> Verdict:
+    birthplace, found = judged.birthplace, judged.assessment
+    if found.shape is Shape.LEAKING:
+        return _finding(info, table, judged)
+    listening = is_listening(birthplace, table)
+    what = things(birthplace.kind, birthplace.role, birthplace.births, listening=listening)
+    subject = f"{what} at {place(_frame(table, birthplace))}"
+    sites = sites_of(table, birthplace)
+    kind = birthplace.kind.report_word
+    if found.shape is Shape.UNCLEAR:
+        return NotJudged(
+            code=info.code,
+            name=info.name,
+            missing=found.reason,
+            remedy=found.wanted,
+            subject=subject,
+            sites=sites,
+            count=birthplace.alive,
+            kind=kind,
+        )
+    pattern, reason = _healthy_words(birthplace, judged.living, found)
+    return Cleared(
+        code=info.code,
+        name=info.name,
+        subject=subject,
+        reason=reason,
+        pattern=pattern,
+        because=(_counts(birthplace),),
+        sites=sites,
+        count=birthplace.alive,
+        kind=kind,
+    )
+
+
+def _healthy_words(birthplace: Birthplace, living: Living, found: Assessment) -> tuple[str, str]:
+    """Return the healthy pattern's name and the reason."""
+    live = living.standings[Standing.LIVE_PEER]
+    used = living.standings[Standing.IN_USE]
+    mostly = living.excused > len(living.ages_ns)
+    turnover = f"{birthplace.deaths} of {birthplace.births} were closed; " if birthplace.deaths else ""
+    if live and mostly:
+        return (
+            "live-peers",
+            f"{turnover}{live} are open and their peers are still connected: not forgotten by this side",
+        )
+    if used and mostly:
+        return (
+            "in-use",
+            f"{turnover}{used} are open and in use: data moved on them to the end, or no new one was needed since",
+        )
+    return found.shape.value, found.reason
+
+
+def _finding(info: RuleInfo, table: Table, judged: Judged) -> Finding:
+    birthplace, living, found = judged.birthplace, judged.living, judged.assessment
+    process = table.processes.get(birthplace.pid)
+    is_go = process is None or process.go_version is not None
+    functions = table.functions(birthplace)
+    what = advice(birthplace, functions, living, is_go=is_go)
+    open_count, soft = table.open_count(birthplace.pid), table.soft_limit(birthplace.pid)
+    left = time_left(open_count, soft, found.rate_per_s, found.rate_low, found.rate_high)
+    severity = Severity.MEDIUM if found.paused_ns is not None and left is None else severity_of(left)
+    older = _older(table, birthplace, living)
+    sockets = _sockets(living)
+    explanation = " ".join(
+        sentence
+        for sentence in (what.mechanism, _share(birthplace, found), sockets, older, _says(left))
+        if sentence
+    )
+    return Finding(
+        code=info.code,
+        name=info.name,
+        severity=severity,
+        confidence=found.confidence,
+        layer=Layer.SYSCALL,
+        title=_title(table, birthplace, found),
+        explanation=explanation,
+        remedy=what.remedy,
+        verify=(
+            "Trace again after the change with the same load and compare: `leadline trace TARGET -o after.leadline`, then"
+            " `leadline diff before.leadline after.leadline`; this place must be cleared or gone."
+        ),
+        kind=birthplace.kind.report_word,
+        count=found.leaked,
+        rate_per_s=None if found.rate_per_s is None else round(found.rate_per_s, 3),
+        sites=sites_of(table, birthplace),
+        because=_because(table, birthplace, living, found, older),
+        against=_against(birthplace, living, found),
+        related=RELATED.get(info.code, ("FDL301",)),
+        pid=birthplace.pid,
+    )
+
+
+def _title(table: Table, birthplace: Birthplace, found: Assessment) -> str:
+    listening = is_listening(birthplace, table)
+    what = things(birthplace.kind, birthplace.role, found.leaked, listening=listening)
+    asker = " for" if birthplace.site_role == "caller" else " at"
+    title = f"{what}{asker} {place(_frame(table, birthplace))} were never closed"
+    if found.rate_per_s is None:
+        return title
+    return f"{title}; {_rate(found.rate_per_s)}"
+
+
+def _rate(rate_per_s: float) -> str:
+    if rate_per_s >= 0.95:
+        return (
+            f"{rate_per_s:.2g} more each second" if rate_per_s < 10 else f"{rate_per_s:.0f} more each second"
+        )
+    if rate_per_s * 60 >= 0.95:
+        return f"{rate_per_s * 60:.2g} more each minute"
+    return f"{rate_per_s * 3600:.2g} more each hour"
+
+
+def _share(birthplace: Birthplace, found: Assessment) -> str:
+    """Say which part of those acquired here is never closed, by the Kaplan-Meier curve at the cut."""
+    if not birthplace.deaths:
+        return ""
+    deaths = [(bucket.upper_ns, bucket.count) for bucket in birthplace.lifetimes]
+    share = kaplan_meier(deaths, birthplace.ages_ns, found.cut_ns)
+    return (
+        f"About {100 * share:.2g} % of those acquired here outlive {format_duration(max(found.cut_ns, 1))} and stay."
+        if found.cut_ns
+        else ""
+    )
+
+
+def _sockets(living: Living) -> str:
+    if not living.states:
+        return ""
+    counts = ", ".join(
+        f"{count} {state}"
+        for state, count in sorted(living.states.items(), key=lambda item: (-item[1], item[0]))
+    )
+    return f"Their sockets: {counts}."
+
+
+def _says(left: TimeLeft | None) -> str:
+    return "" if left is None else left.says()
+
+
+def _older(table: Table, birthplace: Birthplace, living: Living) -> str:
+    """Say how many descriptors from before the window look the same, and in what."""
+    keys = {table.key(descriptor) for descriptor in living.suspects}
+    if keys == {""} and birthplace.kind is DescriptorKind.TCP:
+        return ""
+    alike = [
+        descriptor
+        for descriptor in table.older(birthplace, keys)
+        if _looks_leaked(table, birthplace, descriptor)
+    ]
+    if not alike:
+        return ""
+    same = sorted(keys & {table.key(descriptor) for descriptor in alike})
+    states = sorted(
+        {socket.state for descriptor in alike if (socket := table.socket(descriptor)) is not None}
+    )
+    traits = [f"same {same[0]}" if same[0] else f"same kind ({birthplace.kind.value})"]
+    if len(same) > 1:
+        traits.append(f"{len(same) - 1} more in common")
+    if states:
+        traits.append(f"state {' or '.join(states)}")
+    count = len(alike)
+    noun = "older descriptor looks" if count == 1 else "older descriptors look"
+    return f"{count} {noun} the same and were open before tracing began: {', '.join(traits)}."
+
+
+def _looks_leaked(table: Table, birthplace: Birthplace, descriptor: Descriptor) -> bool:
+    """Return whether an older descriptor is no longer in use, as far as its socket tells."""
+    socket = table.socket(descriptor)
+    if socket is None or birthplace.kind is not DescriptorKind.TCP:
+        return True
+    if socket.state == "LISTEN":
+        return False
+    if birthplace.role == "accepted":
+        return socket.state != "ESTABLISHED"
+    silence_ns = silent_ns(socket)
+    return socket.state != "ESTABLISHED" or silence_ns is None or silence_ns >= table.window.duration_ns // 2
+
+
+def _because(
+    table: Table, birthplace: Birthplace, living: Living, found: Assessment, older: str
+) -> tuple[Because, ...]:
+    because = [_counts(birthplace)]
+    evidence = f"birthplace:{birthplace.id}"
+    because.append(Because(evidence=evidence, layer=Layer.SYSCALL, says=_sentence(found.reason)))
+    sample = next(
+        (descriptor for descriptor in living.suspects if table.socket(descriptor) is not None), None
+    )
+    if sample is not None:
+        because.append(
+            Because(
+                evidence=f"socket:{sample.inode}",
+                layer=Layer.KERNEL,
+                says=_sentence(_standings_words(living, is_pooled(table.functions(birthplace)))),
+            )
+        )
+    if older:
+        because.append(Because(evidence=evidence, layer=Layer.SYSCALL, says=older))
+    return tuple(because)
+
+
+def _standings_words(living: Living, pooled: bool) -> str:  # noqa: FBT001  a fact, not a switch
+    """Return what the sockets of the suspects say, with counts."""
+    phrases = {
+        Standing.PEER_GONE: "closed by the peer, not by us",
+        Standing.UNREAD: "with data that nobody reads",
+        Standing.FORGOTTEN: "silent while new ones were dialed to the same peer",
+        Standing.WAITING: "still without a first answer",
+        Standing.SILENT: "silent since shortly after the dial"
+        if not pooled
+        else "used once and silent since",
+        Standing.UNKNOWN: "of unknown socket state",
+    }
+    said = [
+        f"{living.standings[standing]} {phrase}"
+        for standing, phrase in phrases.items()
+        if living.standings[standing]
+    ]
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(living.states.items()))
+    return f"states: {counts}" + (f"; {'; '.join(said)}" if said else "")
+
+
+def _against(birthplace: Birthplace, living: Living, found: Assessment) -> tuple[Because, ...]:
+    evidence = f"birthplace:{birthplace.id}"
+    doubts = []
+    if not birthplace.deaths and not living.standings[Standing.PEER_GONE]:
+        doubts.append(
+            "nothing acquired here was closed in the window, so descriptors that are meant to live longer look the same"
+        )
+    if found.paused_ns is not None:
+        doubts.append(f"none came in the last {format_duration(found.paused_ns)}")
+    if living.excused:
+        doubts.append(f"{living.excused} others from here are in use or have a live peer and are not counted")
+    return tuple(Because(evidence=evidence, layer=Layer.SYSCALL, says=_sentence(doubt)) for doubt in doubts)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _frame(table: Table, birthplace: Birthplace) -> SiteFrame | None:
+    frames = table.frames(birthplace.stack)
+    return birthplace.site or (frames[0] if frames else None)
+
+
+def _counts(birthplace: Birthplace) -> Because:
+    return Because(
+        evidence=f"birthplace:{birthplace.id}",
+        layer=Layer.SYSCALL,
+        says=(
+            f"{birthplace.births} births by {birthplace.syscall}, {birthplace.deaths} deaths,"
+            f" {birthplace.alive} alive at the end."
+        ),
+    )
