@@ -11,6 +11,7 @@ from leadline.model.errors import (
     Unsupported,
     UsageError,
 )
+from leadline.model.printable import printable
 from leadline.model.units import format_bytes, format_duration, parse_duration_ns, parse_size_bytes
 from leadline.model.verdict import (
     Because,
@@ -51,4 +52,5 @@ __all__ = [
     "format_duration",
     "parse_duration_ns",
     "parse_size_bytes",
+    "printable",
 ]
