@@ -137,74 +137,212 @@ def sample_evidence(
     )
     evidence.put(
         HostInfo(
-            kernel_release="6.1.0-18-amd64", machine="x86_64", cpu_count=4, features={"bpf": "yes", "uprobe": "yes"},
-            file_nr=3_210, file_max=1_000_000, nr_open=1_048_576,
+            kernel_release="6.1.0-18-amd64",
+            machine="x86_64",
+            cpu_count=4,
+            features={"bpf": "yes", "uprobe": "yes"},
+            file_nr=3_210,
+            file_max=1_000_000,
+            nr_open=1_048_576,
         )
-    )  # fmt: skip
+    )
     evidence.put(
         ProcessInfo(
-            pid=PID, start_boot_ns=5_000 * S, comm=comm, exe="/srv/quotes", cmdline="/srv/quotes -listen=:8080",
-            nofile_soft=1_024, nofile_hard=1_048_576, go_version="go1.26.8", main_package="example.com/quotes",
-            main_module="example.com/quotes", modules=(("example.com/pool", "v1.4.0"),),
-            build_settings={"-trimpath": "true", "CGO_ENABLED": "0"}, build_id="abc/def", threads=9, cpu_begin_ns=1 * S,
-            cpu_ns=3 * S, rss_bytes=40 << 20, listeners=(Listener(inode=900, address="::", port=8080, accept_queue=0, backlog=4096),),
+            pid=PID,
+            start_boot_ns=5_000 * S,
+            comm=comm,
+            exe="/srv/quotes",
+            cmdline="/srv/quotes -listen=:8080",
+            nofile_soft=1_024,
+            nofile_hard=1_048_576,
+            go_version="go1.26.8",
+            main_package="example.com/quotes",
+            main_module="example.com/quotes",
+            modules=(("example.com/pool", "v1.4.0"),),
+            build_settings={"-trimpath": "true", "CGO_ENABLED": "0"},
+            build_id="abc/def",
+            threads=9,
+            cpu_begin_ns=1 * S,
+            cpu_ns=3 * S,
+            rss_bytes=40 << 20,
+            listeners=(Listener(inode=900, address="::", port=8080, accept_queue=0, backlog=4096),),
             cgroup_path="/system.slice/quotes.service",
         )
-    )  # fmt: skip
+    )
     evidence.put(
-        CgroupState(pid=PID, when="end", version=2, path="/system.slice/quotes.service", memory_bytes=60 << 20, memory_limit_bytes=None)
-    )  # fmt: skip
+        CgroupState(
+            pid=PID,
+            when="end",
+            version=2,
+            path="/system.slice/quotes.service",
+            memory_bytes=60 << 20,
+            memory_limit_bytes=None,
+        )
+    )
     descriptors = [
-        Descriptor(pid=PID, fd=fd, kind=DescriptorKind.DEVICE, origin=Origin.BEFORE, inode=5, device=6, file_ref=1, name="/dev/null",
-                   seen_since_mono_ns=100 * S)
+        Descriptor(
+            pid=PID,
+            fd=fd,
+            kind=DescriptorKind.DEVICE,
+            origin=Origin.BEFORE,
+            inode=5,
+            device=6,
+            file_ref=1,
+            name="/dev/null",
+            seen_since_mono_ns=100 * S,
+        )
         for fd in range(3)
-    ]  # fmt: skip
+    ]
     descriptors.append(
-        Descriptor(pid=PID, fd=3, kind=DescriptorKind.TCP, origin=Origin.BEFORE, inode=900, file_ref=2, name="socket:[900]",
-                   seen_since_mono_ns=100 * S)
-    )  # fmt: skip
+        Descriptor(
+            pid=PID,
+            fd=3,
+            kind=DescriptorKind.TCP,
+            origin=Origin.BEFORE,
+            inode=900,
+            file_ref=2,
+            name="socket:[900]",
+            seen_since_mono_ns=100 * S,
+        )
+    )
     descriptors.append(
-        Descriptor(pid=PID, fd=4, kind=DescriptorKind.EVENTPOLL, origin=Origin.BEFORE, inode=12, file_ref=3, name="anon_inode:[eventpoll]",
-                   seen_since_mono_ns=100 * S)
-    )  # fmt: skip
+        Descriptor(
+            pid=PID,
+            fd=4,
+            kind=DescriptorKind.EVENTPOLL,
+            origin=Origin.BEFORE,
+            inode=12,
+            file_ref=3,
+            name="anon_inode:[eventpoll]",
+            seen_since_mono_ns=100 * S,
+        )
+    )
     descriptors.append(
-        Descriptor(pid=PID, fd=5, kind=DescriptorKind.FILE, origin=Origin.UNKNOWN, inode=77, device=8, file_ref=4,
-                   name=f"/var/{HOSTILE}" if hostile else "/var/lib/quotes/data.db", seen_since_mono_ns=110 * S)
-    )  # fmt: skip
+        Descriptor(
+            pid=PID,
+            fd=5,
+            kind=DescriptorKind.FILE,
+            origin=Origin.UNKNOWN,
+            inode=77,
+            device=8,
+            file_ref=4,
+            name=f"/var/{HOSTILE}" if hostile else "/var/lib/quotes/data.db",
+            seen_since_mono_ns=110 * S,
+        )
+    )
     states = [
-        SocketState(inode=900, protocol="tcp", family="inet6", state="LISTEN", laddr="::", lport=8080, rqueue_bytes=0,
-                    wqueue_bytes=4096, timer="off")
-    ]  # fmt: skip
+        SocketState(
+            inode=900,
+            protocol="tcp",
+            family="inet6",
+            state="LISTEN",
+            laddr="::",
+            lport=8080,
+            rqueue_bytes=0,
+            wqueue_bytes=4096,
+            timer="off",
+        )
+    ]
     for number in range(alive):
         born = (101 + number) * S
         descriptors.append(
-            Descriptor(pid=PID, fd=10 + number, kind=DescriptorKind.TCP, origin=Origin.TRACED, inode=1000 + number, file_ref=10 + number,
-                       name=f"socket:[{1000 + number}]", birthplace=1, born_mono_ns=born, seen_since_mono_ns=born, goid=50 + number, cloexec=True)
-        )  # fmt: skip
+            Descriptor(
+                pid=PID,
+                fd=10 + number,
+                kind=DescriptorKind.TCP,
+                origin=Origin.TRACED,
+                inode=1000 + number,
+                file_ref=10 + number,
+                name=f"socket:[{1000 + number}]",
+                birthplace=1,
+                born_mono_ns=born,
+                seen_since_mono_ns=born,
+                goid=50 + number,
+                cloexec=True,
+            )
+        )
         states.append(
-            SocketState(inode=1000 + number, protocol="tcp", family="inet", state="CLOSE_WAIT", laddr="10.0.0.5", lport=40000 + number,
-                        raddr="10.0.0.9", rport=443, rqueue_bytes=1, wqueue_bytes=0, timer="off", rtt_us=412, rto_us=204_000,
-                        last_data_recv_ms=29_000 - 1000 * number, bytes_received=1_431, total_retrans=0, congestion="cubic")
-        )  # fmt: skip
+            SocketState(
+                inode=1000 + number,
+                protocol="tcp",
+                family="inet",
+                state="CLOSE_WAIT",
+                laddr="10.0.0.5",
+                lport=40000 + number,
+                raddr="10.0.0.9",
+                rport=443,
+                rqueue_bytes=1,
+                wqueue_bytes=0,
+                timer="off",
+                rtt_us=412,
+                rto_us=204_000,
+                last_data_recv_ms=29_000 - 1000 * number,
+                bytes_received=1_431,
+                total_retrans=0,
+                congestion="cubic",
+            )
+        )
     for number in range(4):
         descriptors.append(
-            Descriptor(pid=PID, fd=60 + number, kind=DescriptorKind.TCP, origin=Origin.TRACED, inode=2000 + number, file_ref=100 + number,
-                       name=f"socket:[{2000 + number}]", birthplace=2, born_mono_ns=102 * S, seen_since_mono_ns=102 * S)
-        )  # fmt: skip
+            Descriptor(
+                pid=PID,
+                fd=60 + number,
+                kind=DescriptorKind.TCP,
+                origin=Origin.TRACED,
+                inode=2000 + number,
+                file_ref=100 + number,
+                name=f"socket:[{2000 + number}]",
+                birthplace=2,
+                born_mono_ns=102 * S,
+                seen_since_mono_ns=102 * S,
+            )
+        )
         states.append(
-            SocketState(inode=2000 + number, protocol="tcp", family="inet", state="ESTABLISHED", laddr="10.0.0.5", lport=50000 + number,
-                        raddr="10.0.0.7", rport=5432, rqueue_bytes=0, wqueue_bytes=0, timer="keepalive", timer_expires_ms=9_000, rtt_us=180)
-        )  # fmt: skip
+            SocketState(
+                inode=2000 + number,
+                protocol="tcp",
+                family="inet",
+                state="ESTABLISHED",
+                laddr="10.0.0.5",
+                lport=50000 + number,
+                raddr="10.0.0.7",
+                rport=5432,
+                rqueue_bytes=0,
+                wqueue_bytes=0,
+                timer="keepalive",
+                timer_expires_ms=9_000,
+                rtt_us=180,
+            )
+        )
     for number in range(sockets):
         descriptors.append(
-            Descriptor(pid=PID, fd=1000 + number, kind=DescriptorKind.TCP, origin=Origin.BEFORE, inode=10_000 + number,
-                       file_ref=1000 + number, name=f"socket:[{10_000 + number}]", seen_since_mono_ns=100 * S)
-        )  # fmt: skip
+            Descriptor(
+                pid=PID,
+                fd=1000 + number,
+                kind=DescriptorKind.TCP,
+                origin=Origin.BEFORE,
+                inode=10_000 + number,
+                file_ref=1000 + number,
+                name=f"socket:[{10_000 + number}]",
+                seen_since_mono_ns=100 * S,
+            )
+        )
         states.append(
-            SocketState(inode=10_000 + number, protocol="tcp", family="inet", state="ESTABLISHED", laddr="10.0.0.5", lport=8080,
-                        raddr=f"10.1.{number >> 8 & 255}.{number & 255}", rport=1024 + number, rqueue_bytes=0, wqueue_bytes=0, timer="off",
-                        rtt_us=100 + number)
-        )  # fmt: skip
+            SocketState(
+                inode=10_000 + number,
+                protocol="tcp",
+                family="inet",
+                state="ESTABLISHED",
+                laddr="10.0.0.5",
+                lport=8080,
+                raddr=f"10.1.{number >> 8 & 255}.{number & 255}",
+                rport=1024 + number,
+                rqueue_bytes=0,
+                wqueue_bytes=0,
+                timer="off",
+                rtt_us=100 + number,
+            )
+        )
     evidence.put_all(Descriptor, descriptors)
     evidence.put_all(SocketState, states)
     evidence.put(NetCounter(name="TcpExt.ListenOverflows", begin=5, end=5))
@@ -216,30 +354,59 @@ def sample_evidence(
         Birthplace,
         [
             Birthplace(
-                id=1, pid=PID, kind=DescriptorKind.TCP, syscall="socket", role="dialed", stack=1, stacks=(1,), callers=(2,), site=site,
-                site_role="caller", births=LEAK_COUNT + 2, deaths=LEAK_COUNT + 2 - alive, alive=alive,
+                id=1,
+                pid=PID,
+                kind=DescriptorKind.TCP,
+                syscall="socket",
+                role="dialed",
+                stack=1,
+                stacks=(1,),
+                callers=(2,),
+                site=site,
+                site_role="caller",
+                births=LEAK_COUNT + 2,
+                deaths=LEAK_COUNT + 2 - alive,
+                alive=alive,
                 lifetimes=(LifetimeBucket(1 << 20, 1 << 21, LEAK_COUNT + 2 - alive),),
                 ages_ns=tuple(sorted((130 - 101 - number) * S for number in range(alive))),
                 series=_series(0.8, 0.05 if leaking else 0.8, alive),
                 peers=((("10.0.0.9:443", alive),) if alive else ()),
             ),
             Birthplace(
-                id=2, pid=PID, kind=DescriptorKind.TCP, syscall="socket", role="dialed", stack=3, stacks=(3,), site=POOL_SITE,
-                births=scale * 100, deaths=scale * 100 - 4, alive=4, lifetimes=(LifetimeBucket(1 << 24, 1 << 25, scale * 100 - 4),),
-                ages_ns=(28 * S,) * 4, series=_series(3.3 * scale, 3.2 * scale, 4), peers=(("10.0.0.7:5432", 4),),
+                id=2,
+                pid=PID,
+                kind=DescriptorKind.TCP,
+                syscall="socket",
+                role="dialed",
+                stack=3,
+                stacks=(3,),
+                site=POOL_SITE,
+                births=scale * 100,
+                deaths=scale * 100 - 4,
+                alive=4,
+                lifetimes=(LifetimeBucket(1 << 24, 1 << 25, scale * 100 - 4),),
+                ages_ns=(28 * S,) * 4,
+                series=_series(3.3 * scale, 3.2 * scale, 4),
+                peers=(("10.0.0.7:5432", 4),),
             ),
         ],
-    )  # fmt: skip
+    )
     evidence.put_all(
         TimelineSample,
         [
             TimelineSample(
-                pid=PID, mono_ns=(100 + second) * S, alive=10 + (alive * second) // 30, births=4 * second, deaths=3 * second,
-                by_kind={"tcp": 5 + (alive * second) // 30, "device": 3, "eventpoll": 1, "file": 1} if second % 10 == 0 else {},
+                pid=PID,
+                mono_ns=(100 + second) * S,
+                alive=10 + (alive * second) // 30,
+                births=4 * second,
+                deaths=3 * second,
+                by_kind={"tcp": 5 + (alive * second) // 30, "device": 3, "eventpoll": 1, "file": 1}
+                if second % 10 == 0
+                else {},
             )
             for second in range(31)
         ],
-    )  # fmt: skip
+    )
     evidence.put_all(
         CloseFailure,
         [
@@ -251,14 +418,29 @@ def sample_evidence(
     evidence.put_all(Refusal, [])
     evidence.put(
         SelfCost(
-            cpu_ns=900_000_000, rss_bytes=70 << 20, window_ns=30 * S, bpf_ns=4_500_000, bpf_runs=6_000, births_seen=125, deaths_seen=100,
-            uprobe_hits=25, uprobe_note="on: 25 hits, 0.8 per second", reconciles=4, attach_ns=120_000_000,
+            cpu_ns=900_000_000,
+            rss_bytes=70 << 20,
+            window_ns=30 * S,
+            bpf_ns=4_500_000,
+            bpf_runs=6_000,
+            births_seen=125,
+            deaths_seen=100,
+            uprobe_hits=25,
+            uprobe_note="on: 25 hits, 0.8 per second",
+            reconciles=4,
+            attach_ns=120_000_000,
         )
-    )  # fmt: skip
+    )
     evidence.gap(
-        Gap(what="descriptors received over unix sockets in bulk", reason=GapReason.OVERRUN, detail="1 event did not fit",
-            remedy="raise --ring-size", lost_count=1, probe="trace_descriptors")
-    )  # fmt: skip
+        Gap(
+            what="descriptors received over unix sockets in bulk",
+            reason=GapReason.OVERRUN,
+            detail="1 event did not fit",
+            remedy="raise --ring-size",
+            lost_count=1,
+            probe="trace_descriptors",
+        )
+    )
     return evidence
 
 
@@ -267,10 +449,20 @@ def sample_findings(*, hostile: bool = False) -> tuple[Finding, ...]:
     function = f"main.{HOSTILE}" if hostile else FETCH.function
     file = f"/src/{HOSTILE}.go" if hostile else FETCH.file
     site = Site(
-        function=function, file=file, line=42, role="caller",
-        stack=tuple(SiteFrame(function=function, file=file, line=42, role="app") if frame is FETCH else frame for frame in CALLER_STACK),
-        source=((41, "\tclient := &http.Client{}"), (42, f"\tresp, err := client.Get(url) {HOSTILE if hostile else ''}".rstrip()), (43, "\tif err != nil {")),
-    )  # fmt: skip
+        function=function,
+        file=file,
+        line=42,
+        role="caller",
+        stack=tuple(
+            SiteFrame(function=function, file=file, line=42, role="app") if frame is FETCH else frame
+            for frame in CALLER_STACK
+        ),
+        source=(
+            (41, "\tclient := &http.Client{}"),
+            (42, f"\tresp, err := client.Get(url) {HOSTILE if hostile else ''}".rstrip()),
+            (43, "\tif err != nil {"),
+        ),
+    )
     dialed = Site(
         function=DIAL_STACK[3].function,
         file=DIAL_STACK[3].file,
@@ -280,45 +472,104 @@ def sample_findings(*, hostile: bool = False) -> tuple[Finding, ...]:
     )
     return (
         Finding(
-            code="FDL301", name="double-close", severity=Severity.MEDIUM, confidence=0.8, layer=Layer.SYSCALL,
-            title="3 closes failed with EBADF at main.openPool", explanation="A descriptor is closed twice.", pid=PID,
-            remedy="Close it once, where it is owned.", verify="Trace again: no failing close is listed.", count=3,
-            because=(Because(evidence="close_failure:1", layer=Layer.SYSCALL, says="close of 12 and 13 failed with EBADF, 3 times"),),
-            sites=(Site(function=POOL_SITE.function, file=POOL_SITE.file, line=POOL_SITE.line, role="closed", stack=(POOL_SITE,)),),
+            code="FDL301",
+            name="double-close",
+            severity=Severity.MEDIUM,
+            confidence=0.8,
+            layer=Layer.SYSCALL,
+            title="3 closes failed with EBADF at main.openPool",
+            explanation="A descriptor is closed twice.",
+            pid=PID,
+            remedy="Close it once, where it is owned.",
+            verify="Trace again: no failing close is listed.",
+            count=3,
+            because=(
+                Because(
+                    evidence="close_failure:1",
+                    layer=Layer.SYSCALL,
+                    says="close of 12 and 13 failed with EBADF, 3 times",
+                ),
+            ),
+            sites=(
+                Site(
+                    function=POOL_SITE.function,
+                    file=POOL_SITE.file,
+                    line=POOL_SITE.line,
+                    role="closed",
+                    stack=(POOL_SITE,),
+                ),
+            ),
         ),
         Finding(
-            code="FDL101", name="leaking-tcp-client", severity=Severity.HIGH, confidence=0.97, layer=Layer.SYSCALL, pid=PID,
+            code="FDL101",
+            name="leaking-tcp-client",
+            severity=Severity.HIGH,
+            confidence=0.97,
+            layer=Layer.SYSCALL,
+            pid=PID,
             title=f"23 TCP connections dialled for {function} are never closed",
             explanation="Each call leaves one connection open. The body of the response is neither read to its end nor closed, so the "
             "connection can neither be used again nor given back.",
             remedy="Close resp.Body on every path: `defer resp.Body.Close()` right after the error check.",
             verify="leadline trace port:8080 -d 60s: FDL101 is gone and the birthplace is listed as churning.",
-            kind="tcp", count=LEAK_COUNT, rate_per_s=0.77, sites=(site, dialed),
+            kind="tcp",
+            count=LEAK_COUNT,
+            rate_per_s=0.77,
+            sites=(site, dialed),
             because=(
-                Because(evidence="birthplace:1", layer=Layer.SYSCALL, says="25 births, 2 deaths in 30 s; 23 alive, the oldest for 29 s"),
-                Because(evidence="socket:1000", layer=Layer.KERNEL, says="23 of 23 sockets are in CLOSE_WAIT: the peer has closed, we have not"),
+                Because(
+                    evidence="birthplace:1",
+                    layer=Layer.SYSCALL,
+                    says="25 births, 2 deaths in 30 s; 23 alive, the oldest for 29 s",
+                ),
+                Because(
+                    evidence="socket:1000",
+                    layer=Layer.KERNEL,
+                    says="23 of 23 sockets are in CLOSE_WAIT: the peer has closed, we have not",
+                ),
             ),
-            against=(Because(evidence="window", layer=Layer.SYSCALL, says="the window was 30 s: a pool with a longer idle timeout looks alike"),),
+            against=(
+                Because(
+                    evidence="window",
+                    layer=Layer.SYSCALL,
+                    says="the window was 30 s: a pool with a longer idle timeout looks alike",
+                ),
+            ),
             related=("SRC101",),
         ),
-    )  # fmt: skip
+    )
 
 
 def sample_cleared() -> tuple[Cleared, ...]:
     """Return one healthy birthplace."""
     return (
         Cleared(
-            code="FDL101", name="leaking-tcp-client", subject="TCP connections dialled at main.openPool /src/quotes/db.go:31",
-            reason="100 births, 96 deaths; the alive count stayed at 4", pattern="plateau", count=4, kind="tcp",
+            code="FDL101",
+            name="leaking-tcp-client",
+            subject="TCP connections dialled at main.openPool /src/quotes/db.go:31",
+            reason="100 births, 96 deaths; the alive count stayed at 4",
+            pattern="plateau",
+            count=4,
+            kind="tcp",
             because=(Because(evidence="birthplace:2", layer=Layer.SYSCALL, says="4 alive since second 2"),),
         ),
-        Cleared(code="FDL201", name="limit-near", subject="descriptors of quotes", reason="33 of 1024 (3.2 %)", pattern="none"),
-    )  # fmt: skip
+        Cleared(
+            code="FDL201",
+            name="limit-near",
+            subject="descriptors of quotes",
+            reason="33 of 1024 (3.2 %)",
+            pattern="none",
+        ),
+    )
 
 
 def sample_not_judged() -> tuple[NotJudged, ...]:
     """Return one rule that could not look."""
     return (
-        NotJudged(code="NET201", name="accept-queue-full", missing="the listener's accept queue",
-                  remedy="run as root or with CAP_NET_ADMIN"),
-    )  # fmt: skip
+        NotJudged(
+            code="NET201",
+            name="accept-queue-full",
+            missing="the listener's accept queue",
+            remedy="run as root or with CAP_NET_ADMIN",
+        ),
+    )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,27 +20,27 @@ def test_a_case_is_written_and_read(tmp_path: Path) -> None:
     assert path.read_bytes() == encode_bundle(sample_evidence())
     assert read_case(path).observed() == sample_evidence().observed()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == ["a.leadline"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.leadline"]
 
 
 def test_an_existing_file_stays_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "a.leadline"
     path.write_text("mine")
-    for attempt in (lambda: write_case(path, sample_evidence()), lambda: check_writable(path)):
+    for attempt in (partial(write_case, path, sample_evidence()), partial(check_writable, path)):
         with pytest.raises(UsageError, match="exists") as caught:
             attempt()
         assert "--force" in caught.value.remedy
     assert path.read_text() == "mine"
-    assert os.listdir(tmp_path) == ["a.leadline"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.leadline"]
     check_writable(path, force=True)
     write_case(path, sample_evidence(), force=True)
     assert read_case(path).first(ProcessInfo) is not None
-    assert os.listdir(tmp_path) == ["a.leadline"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.leadline"]
 
 
 def test_a_missing_directory_is_named_before_and_after(tmp_path: Path) -> None:
     path = tmp_path / "none" / "a.html"
-    for attempt in (lambda: check_writable(path), lambda: write_file(path, b"x")):
+    for attempt in (partial(check_writable, path), partial(write_file, path, b"x")):
         with pytest.raises(UsageError, match="none"):
             attempt()
     with pytest.raises(UsageError, match="is a directory"):
