@@ -8,6 +8,8 @@ from leadline.model import Malformed
 
 __all__ = ["ProcStat", "parse_stat"]
 
+_PF_KTHREAD = 0x00200000
+
 
 @dataclass(frozen=True, slots=True)
 class ProcStat:
@@ -16,6 +18,7 @@ class ProcStat:
     Attributes:
         comm: name of the main thread (surrogateescape), at most 15 bytes, without the parentheses.
         state: one letter; ``Z`` and ``X`` are dead.
+        is_kernel_thread: flag PF_KTHREAD: it has no program and no descriptors.
         user_ticks, system_ticks: CPU time of all threads, in clock ticks (sysconf CLK_TCK, 100 on Linux).
         start_ticks: time of start after boot (CLOCK_BOOTTIME), in clock ticks; with pid the identity.
         rss_pages: resident pages of the host's page size.
@@ -25,6 +28,7 @@ class ProcStat:
     comm: str
     state: str
     parent_pid: int
+    is_kernel_thread: bool
     user_ticks: int
     system_ticks: int
     threads: int
@@ -58,6 +62,7 @@ def parse_stat(text: bytes) -> ProcStat:
             comm=name.decode("utf-8", "surrogateescape"),
             state=fields[0].decode("ascii"),
             parent_pid=int(fields[1]),
+            is_kernel_thread=bool(int(fields[6]) & _PF_KTHREAD),
             user_ticks=int(fields[11]),
             system_ticks=int(fields[12]),
             threads=int(fields[17]),
