@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from leadline.evidence.kinds import DescriptorKind
+
+if TYPE_CHECKING:
+    from leadline.contracts.bpf import Bpf
 
 __all__ = ["Clock", "FdLink", "Host", "MappedFile", "ProcessHandle"]
 
@@ -166,6 +169,13 @@ class Host(Protocol):
 
         Raises:
             TargetGone: there is no such process.
+        """
+
+    def bpf(self) -> Bpf:
+        """Return the BPF subsystem; what it can do shows when it is asked.
+
+        Raises:
+            Unsupported: this host is a record of another machine.
         """
 
     def open_process(self, pid: int) -> ProcessHandle:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from leadline.contracts import FdLink, MappedFile
     from leadline.evidence.kinds import DescriptorKind
+    from leadline.host.bpf import LiveBpf
 
 __all__ = ["LiveHost"]
 
@@ -54,6 +55,12 @@ class LiveHost(FileTree):
     def open_program(self, pid: int) -> memoryview | None:
         """Return the bytes of a process's program; see ``Host.open_program``."""
         return processes.open_program(self, pid)
+
+    def bpf(self) -> LiveBpf:
+        """Return the BPF subsystem; imported late, for it brings numpy along."""
+        from leadline.host.bpf import LiveBpf  # noqa: PLC0415  half of the start-up time
+
+        return LiveBpf()
 
     def open_process(self, pid: int) -> processes.LiveProcess:
         """Return a handle that stays on this very process; see ``Host.open_process``."""

@@ -1,0 +1,324 @@
+"""Births and deaths of descriptors as the kernel side counts them: attach, read, compare with the truth, detach.
+
+This is the raw interface. Processes are keyed by ``tgid``, the process id in the initial pid namespace; ``pid_of`` and
+``tgid_of`` translate for processes that were named by a pid of our own namespace. Times are CLOCK_MONOTONIC in ns.
+
+Records (structured arrays; layouts in records.h beside this file):
+
+``sites()``
+    One exact place of birth each: ``id`` (key), ``tgid``, ``image`` (number of execs before it: addresses compare within one
+    image only), ``kind`` (code: ``surface.kind_of``), ``nr`` (system call: ``surface.syscall_name``), ``stack``, ``caller1``,
+    ``caller2`` (hashes for ``stack_ips``, 0 for none), ``gopc``, ``births``, ``deaths``, ``deaths_unseen`` (part of deaths,
+    not in the histogram), ``deaths_foreign`` (part of deaths: closed by another goroutine or thread than the maker),
+    ``first_ns``, ``last_ns`` (of births), ``lifetimes`` (histogram: ``surface.lifetime_bounds_ns``).
+``alive()``
+    One believed-open descriptor each: ``tgid``, ``fd``, ``state``, ``kind``, ``born_ns``, ``site`` (id), ``file``, ``owner``
+    (goroutine id, or tid with the top bit: ``surface.owner_goid``), ``tid``, ``nr`` and the former life's ``died_ns``...
+``table(pid)``
+    The kernel's own table: ``tgid``, ``tid``, ``fd``, ``flags``, ``file`` (identity of the open file description),
+    ``operations`` (equal for equal types), ``inode``, ``device``, ``mode``, ``rdev``, ``kind``, ``cloexec``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadline.contracts.bpf import Bpf, BpfObject, ProgramCost, Rows, UprobeAttachment
+from leadline.model import TargetGone, Unsupported
+from leadline.probes.trace_descriptors.surface import syscall_tables
+
+__all__ = ["GoOffsets", "JoinPlace", "Tracker"]
+
+_OBJECT: Final = "descriptors"
+_ALWAYS: Final = ("on_sys_enter", "on_sys_exit", "on_exec", "on_exit")
+_CALLER_ASKS: Final = 1
+_CALLER_RELAYS: Final = 2
+_MIN_FDS: Final = 4096
+_FD_ALIVE: Final = 1
+_FD_AT_EXIT: Final = 2
+
+
+class GoOffsets(NamedTuple):
+    """Offsets into Go's ``runtime.g`` in bytes; 0 where the release has no such field.
+
+    ``self_at`` is ``sched`` + ``gobuf.g``, which points back at its own g: it tells a g from garbage in threads of C code.
+    """
+
+    goid: int
+    parent_goid: int
+    gopc: int
+    self_at: int
+
+
+class JoinPlace(NamedTuple):
+    """A function entry to probe: offset in the file, and whether its goroutine works for another one.
+
+    ``relays`` is True for ``net.(*Dialer).DialContext`` (its goroutine may itself have been started for the dial) and False
+    for ``net/http.(*Transport).queueForDial`` (its goroutine is the one that asks).
+    """
+
+    offset: int
+    relays: bool
+
+
+class Tracker:
+    """The programs at work. Use as a context manager, or close it.
+
+    Args:
+        bpf: the machine's BPF subsystem.
+        folder: where the built objects are; default: this package.
+    """
+
+    def __init__(self, bpf: Bpf, folder: Traversable | None = None) -> None:
+        self._bpf = bpf
+        self._folder = folder or resources.files(__package__)
+        self._object: BpfObject | None = None
+        self._tgids: dict[int, int] = {}
+        self._pids: dict[int, int] = {}
+        self._stacks: dict[int, tuple[int, ...]] = {}
+        self._only = 0
+        self._measuring = False
+
+    # -- start and stop ---------------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        pids: Sequence[int],
+        *,
+        follow: bool = False,
+        go: GoOffsets | None = None,
+        go_after_exec: GoOffsets | None = None,
+        max_fds: int = 65536,
+        measure: bool = False,
+    ) -> None:
+        """Load, name the processes, attach. What happens from the return on is seen; see ``table`` for what was before.
+
+        Args:
+            pids: processes, in our pid namespace.
+            follow: also their children, from the fork on. Without it, a single pid is compared in the fewest ns.
+            go: where g's fields are in these processes; None: not Go, owners are threads.
+            go_after_exec: the same for the program that they will exec next.
+            max_fds: numbers that can be tracked over all processes; births beyond are counted as lost.
+            measure: keep run time statistics on (host-wide, 20-30 ns per run of any BPF program).
+
+        Raises:
+            NotPermitted, Unsupported: BPF is not available. TargetGone: a pid does not exist.
+        """
+        if measure:
+            self._bpf.measure()
+            self._measuring = True
+        try:
+            self._start(pids, follow, go, go_after_exec, max_fds)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(
+        self,
+        pids: Sequence[int],
+        follow: bool,  # noqa: FBT001  private, named by its one caller
+        go: GoOffsets | None,
+        go_after_exec: GoOffsets | None,
+        max_fds: int,
+    ) -> None:
+        self._object = self._bpf.load(
+            self._folder, _OBJECT, settings=syscall_tables(), max_entries={"fds": max(max_fds, _MIN_FDS)}
+        )
+        for pid in pids:
+            self.add(pid, go=go, go_after_exec=go_after_exec)
+        only = self._tgids[pids[0]] if len(pids) == 1 and not follow else 0
+        self._aim(only_tgid=only)
+        for program in (*_ALWAYS, *(("on_fork",) if follow else ())):
+            self._object.attach_tracepoint(program)
+
+    def add(self, pid: int, *, go: GoOffsets | None = None, go_after_exec: GoOffsets | None = None) -> int:
+        """Name one more process, or tell anew where its g's fields are; return its tgid.
+
+        Raises:
+            TargetGone: no such process (or one without any open descriptor).
+        """
+        rows = self._object_now.iterate("on_table", "table_row", pid=pid)
+        tgid = self._tgid_in(rows, pid)
+        self._tgids[pid], self._pids[tgid] = tgid, pid
+        processes = self._object_now.map("processes")
+        known = processes.lookup(_u32(tgid))
+        record = np.zeros(1, processes.value) if known is None else known
+        record["go"] = _go_record(go)
+        record["go_next"] = _go_record(go_after_exec)
+        if known is None:
+            record["highest_fd"] = rows["fd"].max(initial=0)
+            record["seen_ns"] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        processes.update(_u32(tgid), record.tobytes())
+        if self._only and self._only != tgid:
+            self._aim(only_tgid=0)
+        return tgid
+
+    def _tgid_in(self, rows: Rows, pid: int) -> int:
+        """Return the tgid of a pid from its table; without filtered iterators only the initial namespace can be told."""
+        tgids = np.unique(rows["tgid"])
+        if len(tgids) == 1:
+            return int(tgids[0])
+        if pid in tgids:
+            return pid
+        raise TargetGone(f"process {pid} is gone, or has no open descriptor")
+
+    def _aim(self, **changes: int) -> None:
+        aims = self._object_now.map("aims")
+        record = aims.lookup(_u32(0))
+        if record is None:
+            raise Unsupported("the settings of the BPF programs are gone")
+        for field, value in changes.items():
+            record[field] = value
+        aims.update(_u32(0), record.tobytes())
+        self._only = changes.get("only_tgid", self._only)
+
+    @property
+    def _object_now(self) -> BpfObject:
+        if self._object is None:
+            raise Unsupported("the tracker is not attached")
+        return self._object
+
+    def add_join_uprobes(self, pid: int | None, path: str, places: Sequence[JoinPlace]) -> UprobeAttachment:
+        """Probe the entries of functions in which goroutines ask others to open connections.
+
+        Args:
+            pid: only this process (our namespace); None: all processes of the file that are traced (for ``follow``).
+            path: the executable as we can open it, such as ``/proc/PID/exe``.
+            places: function entries as file offsets.
+
+        Raises:
+            Unsupported, NotPermitted, TargetGone: no probe is attached; births are seen without their callers.
+        """
+        roles = [(place.offset, _CALLER_RELAYS if place.relays else _CALLER_ASKS) for place in places]
+        attached = self._object_now.attach_uprobes("on_join", path, roles, pid=pid)
+        self._aim(join=1)
+        return attached
+
+    def close(self) -> None:
+        """Detach and unload; the last readings stay with the caller. May be called twice."""
+        if self._object is not None:
+            self._object.close()
+            self._object = None
+        if self._measuring:
+            self._bpf.stop_measuring()
+            self._measuring = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- read ---------------------------------------------------------------------------------------------------------
+
+    def pid_of(self, tgid: int) -> int:
+        """Return the pid in our namespace of a process that was named by it; for others the tgid itself."""
+        return self._pids.get(tgid, tgid)
+
+    def tgid_of(self, pid: int) -> int:
+        """Return the tgid of a pid of our namespace; the pid itself when it was not named."""
+        return self._tgids.get(pid, pid)
+
+    def sites(self) -> Rows:
+        """Return every exact place of birth, with ``id``."""
+        keys, values = self._object_now.map("sites").dump()
+        return _joined(values, id=keys["value"])
+
+    def alive(self) -> Rows:
+        """Return the descriptors that are believed open, of all processes that still run."""
+        return self._lives(_FD_ALIVE)
+
+    def ended(self) -> Rows:
+        """Return the descriptors that were open when their process ended."""
+        return self._lives(_FD_ALIVE | _FD_AT_EXIT)
+
+    def _lives(self, state: int) -> Rows:
+        keys, values = self._object_now.map("fds").dump()
+        wanted = values["state"] == state
+        return _joined(values[wanted], tgid=keys["tgid"][wanted], fd=keys["fd"][wanted])
+
+    def stack_ips(self, stack: int) -> tuple[int, ...]:
+        """Return the addresses of a stack, leaf first (the first is exact, the others are return addresses); () when unknown."""
+        known = self._stacks.get(stack)
+        if known is None and stack:
+            value = self._object_now.map("stacks").lookup(stack.to_bytes(8, "little"))
+            if value is None:
+                return ()
+            known = tuple(value["ips"][0][: int(value["count"][0])].tolist())
+            self._stacks[stack] = known
+        return known or ()
+
+    def table(self, pid: int | None = None) -> Rows:
+        """Return the kernel's table of descriptors of a process (or of all), one row each.
+
+        Raises:
+            TargetGone: no such process.
+        """
+        rows = self._object_now.iterate("on_table", "table_row", pid=pid)
+        wanted = rows["tgid"] == rows["tid"]
+        if pid is not None:
+            wanted &= rows["tgid"] == self.tgid_of(pid)
+        found: Rows = rows[wanted]
+        return found
+
+    def failures(self) -> Rows:
+        """Return failing closes, with the flags of ``enum failed``."""
+        keys, values = self._object_now.map("failures").dump()
+        return _joined(values, **{name: keys[name] for name in keys.dtype.names or ()})
+
+    def refusals(self) -> Rows:
+        """Return calls that were refused a descriptor (EMFILE, ENFILE)."""
+        keys, values = self._object_now.map("refusals").dump()
+        return _joined(values, **{name: keys[name] for name in keys.dtype.names or ()})
+
+    def processes(self) -> Rows:
+        """Return the traced processes: ``tgid``, ``parent``, ``image``, ``ended_ns``, ``exit_code``, ``open_at_exit``..."""
+        keys, values = self._object_now.map("processes").dump()
+        return _joined(values, tgid=keys["value"])
+
+    def counters(self) -> dict[str, int]:
+        """Return events and losses since the start: names of ``enum counter`` in lower case."""
+        counters = self._object_now.map("counters")
+        found = {}
+        for name, index in self._object_now.enums["counter"].items():
+            value = counters.lookup(_u32(index)) if name != "COUNTERS" else None
+            if value is not None:
+                found[name.lower()] = int(value["value"].sum())
+        return found
+
+    def cost(self) -> tuple[ProgramCost, ...]:
+        """Return run time and runs per program; zero unless ``measure`` was asked for."""
+        return self._object_now.cost()
+
+
+def _u32(value: int) -> bytes:
+    return value.to_bytes(4, sys.byteorder)
+
+
+def _go_record(go: GoOffsets | None) -> tuple[int, int, int, int]:
+    return (0, 0, 0, 0) if go is None else (go.self_at, go.goid, go.parent_goid, go.gopc)
+
+
+def _joined(values: Rows, **columns: NDArray[Any]) -> Rows:
+    """Return the records with key columns in front."""
+    dtype = np.dtype(
+        [(name, column.dtype) for name, column in columns.items()]
+        + [(name, values.dtype[name]) for name in values.dtype.names or ()]
+    )
+    out = np.empty(len(values), dtype)
+    for name, column in columns.items():
+        out[name] = column
+    for name in values.dtype.names or ():
+        out[name] = values[name]
+    return out
