@@ -67,8 +67,8 @@ gen-check: $(DEV) ## Check that generated files are current.
 	@$(PY) tools/gen_reference.py --check
 
 .PHONY: unit
-unit: $(DEV) ## Run the unit tests, in random order, in parallel.
-	@$(PYTEST) -n $(JOBS) tests/unit
+unit: $(DEV) ## Run the unit tests and the examples in docstrings, in random order, in parallel.
+	@$(PYTEST) -n $(JOBS) --doctest-modules tests/unit src/leadline
 
 .PHONY: repo
 repo: $(DEV) $(BPF) ## Test the repository's own promises: a test for each file, a page for each rule, links, wheel, blobs.

@@ -26,7 +26,7 @@ def parse_duration_ns(text: str) -> int:
     Raises:
         UsageError: no unit, an unknown unit, or not positive.
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|ms|min|s|m|h)", text)
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ns|us|ms|min|s|m|h)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise UsageError(
             f"{text!r} is not a duration", remedy="write a number with its unit, such as 250ms, 30s or 2m"
@@ -43,7 +43,7 @@ def parse_size_bytes(text: str) -> int:
     Raises:
         UsageError: no unit or an unknown one.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB|kB|MB|GB)", text)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(B|KiB|MiB|GiB|kB|MB|GB)", text)
     if not match:
         raise UsageError(f"{text!r} is not a size", remedy="write a number with its unit, such as 64MiB")
     return int(float(match[1]) * _SIZE_BYTES[match[2]])
@@ -53,7 +53,7 @@ def format_duration(duration_ns: float) -> str:
     """Return a duration as a person says it: two significant units at most.
 
     >>> format_duration(1_500_000), format_duration(90 * 10**9), format_duration(200_000 * 10**9)
-    ('1.5 ms', '1 min 30 s', '2 d 8 h')
+    ('1.5 ms', '1 min 30 s', '2 d 7 h')
     """
     if duration_ns < 0:
         return "-" + format_duration(-duration_ns)
