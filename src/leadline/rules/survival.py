@@ -11,8 +11,8 @@ allow, still being born up to the end of the window. Three questions decide:
 2. *Do more and more join them?* The births of these survivors must spread over the window from the first one on: at
    least three groups apart, or six of eight equal parts; Laplace's trend test and the silence at the end must not
    exclude a steady rate. A pool or cache that fills up, a burst and a start-up fail here: their births lie early.
-3. *Do they replace others?* When the number of descriptors of that kind grew by less than half of them, older ones went
-   as these came: not decided.
+3. *Do they replace others?* When the number of descriptors of that kind did not grow as much (a quarter less is allowed
+   from eight on), older ones went as these came: not decided.
 
 At least five survivors are asked for. Confidence is ``1 - exp(-n / 4)`` for n survivors (5: 0.71, 12: 0.95, 23: 0.997),
 times 0.9 when nothing of this birthplace ever died in the window (no contrast: a long life looks the same), times 0.9
@@ -94,6 +94,7 @@ class Population:
         series: samples over the window; may be empty.
         net_growth: by how many the process's descriptors of this kind grew in the window; None when unknown.
         min_survivors: least number called a leak.
+        is_proven: each suspect is known to be lost by other evidence, so lifetimes of the dead do not matter.
     """
 
     begin_ns: int
@@ -106,6 +107,7 @@ class Population:
     series: tuple[BirthSample, ...] = ()
     net_growth: int | None = None
     min_survivors: int = MIN_SURVIVORS
+    is_proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ def assess(population: Population) -> Assessment:
 def _cut(population: Population) -> tuple[int, int]:
     """Return the cut and how many survivors lie well beyond it; (0, 0) when there is no such age."""
     ages = population.ages_ns
+    if population.is_proven:
+        return 0, len(ages) if len(ages) >= population.min_survivors else 0
     bounds = [0, *sorted({bucket.upper_ns for bucket in population.lifetimes})]
     for bound_ns in bounds:
         outlived = len(ages) - bisect_right(ages, int(bound_ns * OUTLIVED_FACTOR))
@@ -185,7 +189,8 @@ def _growth(population: Population, cut_ns: int, outlived: int) -> Assessment | 
     groups = clusters([0.0, *positions], 1 / 40)
     if groups < 3 and occupied_bins(positions, 8) < 6:
         return _burst(population, found, groups, silence_ns)
-    if population.net_growth is not None and population.net_growth < leaked / 2:
+    slack = leaked // 4 if leaked >= 8 else 0
+    if population.net_growth is not None and population.net_growth < leaked - slack:
         return replace(
             found,
             reason=f"{leaked} are new, but the process has only {population.net_growth:+d} of this kind:"
@@ -199,7 +204,7 @@ def _leaking(
     population: Population, found: Assessment, span_ns: int, count: int, *, chance: float, silence_ns: int
 ) -> Assessment:
     confidence = 1 - math.exp(-found.outlived / 4)
-    if not population.deaths:
+    if not population.deaths and not population.is_proven:
         confidence *= 0.9
     paused = chance < PAUSED_CHANCE
     if paused:
@@ -286,13 +291,13 @@ def _healthy(population: Population) -> Assessment:
     if population.alive <= max(2, population.deaths // 50) or population.alive == 0:
         shape = Shape.BATCH if _returns(population.series) >= 2 else Shape.CHURNING
         return Assessment(shape, 0.95, leaked, f"{turnover}", is_sure=sure)
-    if _is_ramp(population, typical_ns, window_ns):
-        reason = f"{turnover}; more are open because more are asked for, and each lives at most about {_seconds(typical_ns)}"
-        return Assessment(Shape.RAMP, 0.8, leaked, reason, is_sure=sure)
     if _returns(population.series) >= 2:
         return Assessment(
             Shape.BATCH, 0.9, leaked, f"{turnover}; the number falls back again and again", is_sure=sure
         )
+    if _is_ramp(population, typical_ns, window_ns):
+        reason = f"{turnover}; more are open because more are asked for, and each lives at most about {_seconds(typical_ns)}"
+        return Assessment(Shape.RAMP, 0.8, leaked, reason, is_sure=sure)
     if _is_flat(population.series):
         reason = f"{turnover}; the number reached its bound and stays there"
         return Assessment(Shape.CAPPED, 0.9, leaked, reason, is_sure=sure)
@@ -338,20 +343,21 @@ def _quantile_ns(lifetimes: tuple[LifetimeBucket, ...], share: float) -> int:
 
 
 def _returns(series: tuple[BirthSample, ...]) -> int:
-    """Return how often the number alive fell from a peak (of at least 4) by three quarters of its height above the base."""
-    if len(series) < 4:
+    """Return how often the number alive fell within two samples from above 60 % of its range to below 20 %.
+
+    A range below 8 is noise and counts as none.
+    """
+    base = min((sample.alive for sample in series), default=0)
+    top = max((sample.alive for sample in series), default=0)
+    if top - base < 8:
         return 0
-    base = min(sample.alive for sample in series)
-    top = max(sample.alive for sample in series)
-    if top - base < 4:
-        return 0
-    falls, is_high = 0, False
-    for sample in series:
+    falls, last_high = 0, -3
+    for index, sample in enumerate(series):
         height = (sample.alive - base) / (top - base)
-        if height >= 0.5:
-            is_high = True
-        elif height <= 0.25 and is_high:
-            falls, is_high = falls + 1, False
+        if height >= 0.6:
+            last_high = index
+        elif height <= 0.2 and index - last_high <= 2:
+            falls, last_high = falls + 1, -3
     return falls
 
 

@@ -109,11 +109,6 @@ class Table:
             return None
         return self.sockets.get(descriptor.inode)
 
-    def begin_ns(self, birthplace: Birthplace) -> int:
-        """Return when observation of this birthplace's process began."""
-        first = birthplace.series[0].mono_ns if birthplace.series else self.window.begin_mono_ns
-        return max(first, self.window.begin_mono_ns)
-
     def end_ns(self, pid: int) -> int:
         """Return when observation of a process ended."""
         process = self.processes.get(pid)

@@ -14,7 +14,7 @@ from leadline.evidence.kinds import (
 )
 from leadline.model import format_duration
 from leadline.rules.fdl.suspects import Living, Standing, is_pooled, living_of
-from leadline.rules.survival import Assessment, Population, Shape, assess
+from leadline.rules.survival import MIN_SURVIVORS, Assessment, Population, Shape, assess
 from leadline.rules.table import Table
 
 __all__ = ["Judged", "LeakNeeds", "assess_birthplace", "is_listening", "owner"]
@@ -25,6 +25,8 @@ NAMELESS_MIN_SURVIVORS = 12
 """Pooled connections without socket states: a pool that fills up irregularly looks steady in small numbers."""
 GONE_AGE_NS = 5 * S
 """A connection this old whose peer has gone is not about to be closed."""
+YOUNG_NS = 3 * S
+"""Dialed connections this young had no time to be used a second time."""
 SLOWEST_ANSWER_NS = 30 * S
 """Requests that wait for a first byte are a leak only after this time; long polls last about so long."""
 
@@ -89,12 +91,11 @@ def is_listening(birthplace: Birthplace, table: Table) -> bool:
 def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
     """Return the assessment of one birthplace."""
     living = living_of(table, birthplace)
-    sure_sockets = living.standings[Standing.PEER_GONE] >= 5 or living.standings[Standing.FORGOTTEN] >= 5
-    nameless = (
-        is_pooled(table.functions(birthplace)) and living.standings[Standing.UNKNOWN] * 2 > birthplace.alive
-    )
+    unknown = living.standings[Standing.UNKNOWN]
+    nameless = unknown * 2 > birthplace.alive and is_pooled(table.functions(birthplace))
+    sure_sockets = living.is_proven or living.standings[Standing.PEER_GONE] >= MIN_SURVIVORS
     population = Population(
-        begin_ns=table.begin_ns(birthplace),
+        begin_ns=table.window.begin_mono_ns,
         end_ns=table.end_ns(birthplace.pid),
         births=birthplace.births,
         deaths=birthplace.deaths,
@@ -103,31 +104,31 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
         lifetimes=birthplace.lifetimes,
         series=birthplace.series,
         net_growth=None if sure_sockets else table.net_growth(birthplace.pid, birthplace.kind),
-        **({"min_survivors": NAMELESS_MIN_SURVIVORS} if nameless else {}),
+        min_survivors=NAMELESS_MIN_SURVIVORS if nameless else MIN_SURVIVORS,
+        is_proven=living.is_proven,
     )
-    return Judged(birthplace, living, _with_sockets(birthplace, living, assess(population)))
+    found = assess(population)
+    if birthplace.kind is DescriptorKind.TCP and birthplace.role == "accepted" and unknown:
+        return Judged(birthplace, living, _without_peers(birthplace, found))
+    return Judged(birthplace, living, _with_peers(living, found))
 
 
-def _with_sockets(birthplace: Birthplace, living: Living, found: Assessment) -> Assessment:
-    """Return the assessment corrected by what only socket states can tell."""
+def _without_peers(birthplace: Birthplace, found: Assessment) -> Assessment:
+    """Return the assessment of accepted connections whose sockets were not seen: growth alone proves nothing."""
+    if found.shape.is_healthy:
+        return found
+    return replace(
+        found,
+        shape=Shape.UNCLEAR,
+        reason=f"{birthplace.alive} accepted connections are open, and nothing tells whether their peers are still there",
+        wanted="run where sockets can be listed (sock_diag in the target's network namespace)",
+    )
+
+
+def _with_peers(living: Living, found: Assessment) -> Assessment:
+    """Return the assessment corrected by what socket states alone can tell."""
     gone = sum(age >= GONE_AGE_NS for age in living.gone_ages_ns)
     waiting = living.standings[Standing.WAITING]
-    excused = living.excused
-    if (
-        birthplace.kind is DescriptorKind.TCP
-        and birthplace.role == "accepted"
-        and living.standings[Standing.UNKNOWN]
-    ):
-        return (
-            replace(
-                found,
-                shape=Shape.UNCLEAR,
-                reason=f"{birthplace.alive} accepted connections are open, and nothing tells whether their peers are still there",
-                wanted="run where sockets can be listed (sock_diag in the target's network namespace)",
-            )
-            if living.standings[Standing.UNKNOWN] >= 5 and not found.shape.is_healthy
-            else found
-        )
     if found.shape is Shape.LEAKING:
         if waiting * 2 > len(living.ages_ns) and living.ages_ns[-1] < SLOWEST_ANSWER_NS:
             return replace(
@@ -138,7 +139,7 @@ def _with_sockets(birthplace: Birthplace, living: Living, found: Assessment) -> 
                 wanted="trace longer than the slowest answer takes, for example -d 90s",
             )
         return found
-    if gone >= 5:
+    if gone >= MIN_SURVIVORS:
         return replace(
             found,
             shape=Shape.LEAKING,
@@ -147,10 +148,11 @@ def _with_sockets(birthplace: Birthplace, living: Living, found: Assessment) -> 
             paused_ns=living.ages_ns[0],
             is_sure=True,
         )
+    fresh = all(age < YOUNG_NS for age in living.ages_ns)
     if (
-        excused > len(living.ages_ns)
-        and found.leaked < 5
-        and found.shape in {Shape.UNCLEAR, Shape.LONG_LIVED}
+        living.excused > len(living.ages_ns)
+        and found.shape is Shape.UNCLEAR
+        and (found.leaked < MIN_SURVIVORS or fresh)
     ):
-        return replace(found, shape=Shape.LONG_LIVED, confidence=0.85, reason="", is_sure=True)
+        return replace(found, shape=Shape.LONG_LIVED, confidence=0.85, is_sure=True)
     return found

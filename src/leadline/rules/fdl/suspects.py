@@ -64,6 +64,9 @@ class Standing(StrEnum):
         return self not in {Standing.CONNECTING, Standing.IN_USE, Standing.LIVE_PEER}
 
 
+_LOST = frozenset({Standing.FORGOTTEN, Standing.UNREAD, Standing.PEER_GONE})
+
+
 @dataclass(frozen=True, slots=True)
 class Living:
     """The living of one birthplace, sorted by standing.
@@ -74,6 +77,9 @@ class Living:
         standings: how many have each standing.
         states: how many suspects are in each TCP state.
         gone_ages_ns: ages of those whose peer has gone, ascending.
+        is_proven: each suspect is lost by what its pool did later; ages are then times since its last use.
+        earlier: suspects that were dialed before the window, used in it, and lost in it.
+        all_ages_ns: of all living, ascending.
     """
 
     ages_ns: tuple[int, ...]
@@ -81,6 +87,9 @@ class Living:
     standings: Counter[Standing] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     gone_ages_ns: tuple[int, ...] = ()
+    is_proven: bool = False
+    earlier: int = 0
+    all_ages_ns: tuple[int, ...] = ()
 
     @property
     def excused(self) -> int:
@@ -98,32 +107,54 @@ def living_of(table: Table, birthplace: Birthplace) -> Living:
     descriptors = table.living.get(birthplace.id, [])
     if len(descriptors) != birthplace.alive:
         # The table and the counts disagree (interim look, or a process that ended): ages are all there is.
-        return Living(
-            tuple(sorted(birthplace.ages_ns)), standings=Counter({Standing.UNKNOWN: birthplace.alive})
-        )
+        ages_ns = tuple(sorted(birthplace.ages_ns))
+        unknown = Counter({Standing.UNKNOWN: birthplace.alive})
+        return Living(ages_ns, standings=unknown, all_ages_ns=ages_ns)
     end_ns = table.end_ns(birthplace.pid)
-    standings = _standings(table, birthplace, descriptors, end_ns)
+    pooled = birthplace.kind is DescriptorKind.TCP and is_pooled(table.functions(birthplace))
+    earlier: list[Descriptor] = []
+    if pooled:
+        earlier = _used_lately(table, birthplace, {table.key(descriptor) for descriptor in descriptors})
+        standings = _pooled(table, [*descriptors, *earlier], end_ns)
+        earlier = [
+            descriptor
+            for descriptor, standing in zip(earlier, standings[len(descriptors) :], strict=True)
+            if standing in _LOST
+        ]
+        standings = [*standings[: len(descriptors)], *([Standing.FORGOTTEN] * len(earlier))]
+    else:
+        standings = _standings(table, birthplace, descriptors, end_ns)
     suspects = [
         (descriptor, standing)
-        for descriptor, standing in zip(descriptors, standings, strict=True)
+        for descriptor, standing in zip([*descriptors, *earlier], standings, strict=True)
         if standing.is_suspect
     ]
-    states = Counter(
-        socket.state for descriptor, _ in suspects if (socket := table.socket(descriptor)) is not None
-    )
+    lost = sum(standing in _LOST for _, standing in suspects)
+    is_proven = pooled and lost * 2 > len(suspects)
+    age_ns = _idle_ns if is_proven else _age_ns
+    states = Counter(socket.state for found, _ in suspects if (socket := table.socket(found)) is not None)
+    gone = (_age_ns(table, found, end_ns) for found, standing in suspects if standing is Standing.PEER_GONE)
     return Living(
-        ages_ns=tuple(sorted(_age_ns(descriptor, end_ns) for descriptor, _ in suspects)),
+        ages_ns=tuple(sorted(age_ns(table, descriptor, end_ns) for descriptor, _ in suspects)),
         suspects=tuple(descriptor for descriptor, _ in suspects),
         standings=Counter(standings),
         states=states,
-        gone_ages_ns=tuple(
-            sorted(
-                _age_ns(descriptor, end_ns)
-                for descriptor, standing in suspects
-                if standing is Standing.PEER_GONE
-            )
-        ),
+        gone_ages_ns=tuple(sorted(gone)),
+        is_proven=is_proven,
+        earlier=len(earlier),
+        all_ages_ns=tuple(sorted(_age_ns(table, descriptor, end_ns) for descriptor in descriptors)),
     )
+
+
+def _used_lately(table: Table, birthplace: Birthplace, keys: set[str]) -> list[Descriptor]:
+    """Return connections of the same pool from before the window that were still used in it."""
+    found = []
+    for descriptor in table.older(birthplace, keys - {""}):
+        socket = table.socket(descriptor)
+        silence_ns = None if socket is None else silent_ns(socket)
+        if silence_ns is not None and silence_ns < table.window.duration_ns:
+            found.append(descriptor)
+    return found
 
 
 def _standings(
@@ -135,14 +166,20 @@ def _standings(
         return [Standing.PLAIN] * len(descriptors)
     if birthplace.role == "accepted":
         return [_accepted(table.socket(descriptor)) for descriptor in descriptors]
-    if is_pooled(table.functions(birthplace)):
-        return _pooled(table, descriptors, end_ns)
-    return [_raw(table.socket(descriptor), _age_ns(descriptor, end_ns)) for descriptor in descriptors]
+    return [_raw(table.socket(descriptor), _age_ns(table, descriptor, end_ns)) for descriptor in descriptors]
 
 
-def _age_ns(descriptor: Descriptor, end_ns: int) -> int:
-    born_ns = descriptor.seen_since_mono_ns if descriptor.born_mono_ns is None else descriptor.born_mono_ns
-    return max(end_ns - born_ns, 0)
+def _age_ns(_table: Table, descriptor: Descriptor, end_ns: int) -> int:
+    born_ns = descriptor.born_mono_ns
+    return max(end_ns - (descriptor.seen_since_mono_ns if born_ns is None else born_ns), 0)
+
+
+def _idle_ns(table: Table, descriptor: Descriptor, end_ns: int) -> int:
+    """Return the time since a connection was last used; its age when the kernel did not tell."""
+    socket = table.socket(descriptor)
+    silence_ns = None if socket is None else silent_ns(socket)
+    age_ns = _age_ns(table, descriptor, end_ns)
+    return age_ns if silence_ns is None else min(silence_ns, age_ns)
 
 
 def silent_ns(socket: SocketState) -> int | None:
@@ -156,7 +193,7 @@ def _settled(age_ms: int | None) -> bool:
 
 
 def _unix(socket: SocketState | None) -> Standing:
-    if socket is None:
+    if socket is None or socket.peer_inode is None:
         return Standing.UNKNOWN
     return Standing.LIVE_PEER if socket.peer_inode else Standing.PEER_GONE
 
@@ -226,13 +263,13 @@ def _pooled(table: Table, descriptors: list[Descriptor], end_ns: int) -> list[St
         if silence_ns is None:
             standings.append(Standing.SILENT)
             continue
-        age_ns = _age_ns(descriptor, end_ns)
+        age_ns = _age_ns(table, descriptor, end_ns)
         times = dials[table.key(descriptor)]
         later = len(times) - bisect_right(times, end_ns - min(silence_ns, age_ns) + DIAL_MARGIN_NS)
         if later:
             standings.append(Standing.FORGOTTEN)
             continue
-        if age_ns - silence_ns < REUSED_NS:
+        if descriptor.born_mono_ns is not None and age_ns - silence_ns < REUSED_NS:
             fresh.append(index)
         standings.append(Standing.IN_USE)
     # The youngest were used once and have no later dial to prove anything: they go with the majority of their elders.

@@ -18,7 +18,7 @@ from leadline.rules.fdl.suspects import Living, Standing, is_pooled, silent_ns
 from leadline.rules.fdl.words import advice, things
 from leadline.rules.limits import TimeLeft, severity_of, time_left
 from leadline.rules.stats import kaplan_meier
-from leadline.rules.survival import Assessment, Shape
+from leadline.rules.survival import MIN_SPREAD_NS, Assessment, Shape
 from leadline.rules.table import Table, place, sites_of
 
 __all__ = ["judge_birthplaces"]
@@ -68,7 +68,7 @@ def _verdict(info: RuleInfo, table: Table, judged: Judged) -> Verdict:
             count=birthplace.alive,
             kind=kind,
         )
-    pattern, reason = _healthy_words(birthplace, judged.living, found)
+    pattern, reason = _healthy_words(table, judged)
     return Cleared(
         code=info.code,
         name=info.name,
@@ -82,23 +82,24 @@ def _verdict(info: RuleInfo, table: Table, judged: Judged) -> Verdict:
     )
 
 
-def _healthy_words(birthplace: Birthplace, living: Living, found: Assessment) -> tuple[str, str]:
+def _healthy_words(table: Table, judged: Judged) -> tuple[str, str]:
     """Return the healthy pattern's name and the reason."""
-    live = living.standings[Standing.LIVE_PEER]
-    used = living.standings[Standing.IN_USE]
-    mostly = living.excused > len(living.ages_ns)
+    birthplace, living, found = judged.birthplace, judged.living, judged.assessment
+    if living.excused <= len(living.ages_ns):
+        return found.shape.value, found.reason
     turnover = f"{birthplace.deaths} of {birthplace.births} were closed; " if birthplace.deaths else ""
-    if live and mostly:
-        return (
-            "live-peers",
-            f"{turnover}{live} are open and their peers are still connected: not forgotten by this side",
-        )
-    if used and mostly:
-        return (
-            "in-use",
-            f"{turnover}{used} are open and in use: data moved on them to the end, or no new one was needed since",
-        )
-    return found.shape.value, found.reason
+    live = living.standings[Standing.LIVE_PEER]
+    if live:
+        reason = f"{turnover}{live} are open and their peers are still connected: not forgotten by this side"
+        return "live-peers", reason
+    used = living.standings[Standing.IN_USE] + living.standings[Standing.CONNECTING]
+    newest_ns = living.all_ages_ns[0]
+    is_full = newest_ns >= MIN_SPREAD_NS and newest_ns * 4 >= table.window.duration_ns
+    since = f"; the newest came {format_duration(newest_ns)} before the end" if is_full else ""
+    reason = (
+        f"{turnover}{used} are open and in use: data moved on them, or no new one was needed since{since}"
+    )
+    return "plateau" if is_full else "in-use", reason
 
 
 def _finding(info: RuleInfo, table: Table, judged: Judged) -> Finding:
@@ -224,7 +225,10 @@ def _looks_leaked(table: Table, birthplace: Birthplace, descriptor: Descriptor) 
     if birthplace.role == "accepted":
         return socket.state != "ESTABLISHED"
     silence_ns = silent_ns(socket)
-    return socket.state != "ESTABLISHED" or silence_ns is None or silence_ns >= table.window.duration_ns // 2
+    lately_ns = table.window.duration_ns
+    if not is_pooled(table.functions(birthplace)):
+        lately_ns //= 2  # those that a pool lost in the window are counted as such
+    return socket.state != "ESTABLISHED" or silence_ns is None or silence_ns >= lately_ns
 
 
 def _because(
@@ -244,6 +248,11 @@ def _because(
                 says=_sentence(_standings_words(living, is_pooled(table.functions(birthplace)))),
             )
         )
+    if living.earlier:
+        says = (
+            f"{living.earlier} of them were dialed before tracing began, used in the window, and lost in it."
+        )
+        because.append(Because(evidence=evidence, layer=Layer.KERNEL, says=says))
     if older:
         because.append(Because(evidence=evidence, layer=Layer.SYSCALL, says=older))
     return tuple(because)
