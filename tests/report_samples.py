@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from leadline.evidence import Evidence
 from leadline.evidence.kinds import (
     Birthplace,
@@ -40,10 +42,12 @@ __all__ = [
     "HOSTILE",
     "LEAK_COUNT",
     "S",
+    "SampleVerdicts",
     "sample_cleared",
     "sample_evidence",
     "sample_findings",
     "sample_not_judged",
+    "sample_verdicts",
 ]
 
 S = 1_000_000_000
@@ -573,3 +577,18 @@ def sample_not_judged() -> tuple[NotJudged, ...]:
             remedy="run as root or with CAP_NET_ADMIN",
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SampleVerdicts:
+    """All verdicts on the sample; the engine's ``Diagnosis`` has the same fields."""
+
+    findings: tuple[Finding, ...] = ()
+    cleared: tuple[Cleared, ...] = ()
+    not_judged: tuple[NotJudged, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
+def sample_verdicts(*, hostile: bool = False) -> SampleVerdicts:
+    """Return two findings, two cleared subjects and a rule that could not judge."""
+    return SampleVerdicts(sample_findings(hostile=hostile), sample_cleared(), sample_not_judged())

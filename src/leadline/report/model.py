@@ -1,0 +1,422 @@
+"""The view model: what every face shows, in the order and the words in which it is shown.
+
+Faces (text, page, terminal) lay this out and nothing else: no thresholds, no sorting, no joins of their own. Every string that
+may come from the target is already :func:`~leadline.model.printable`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import groupby
+
+from leadline import __version__
+from leadline.contracts.verdicts import Verdicts
+from leadline.evidence import Evidence
+from leadline.evidence.kinds import Birthplace, ProcessInfo, SelfCost, Window
+from leadline.evidence.queries import birthplaces, headroom, open_counts, stacks, target, whole_stack
+from leadline.model import (
+    Because,
+    Cleared,
+    Finding,
+    Gap,
+    NotJudged,
+    Severity,
+    Site,
+    SiteFrame,
+    format_bytes,
+    format_duration,
+    printable,
+)
+from leadline.report.census import CensusView, census_view
+
+__all__ = [
+    "BecauseView",
+    "ClearedView",
+    "FindingView",
+    "FrameGroup",
+    "FrameView",
+    "GapView",
+    "NotJudgedView",
+    "PlaceView",
+    "ReportView",
+    "SiteView",
+    "SourceLine",
+    "frame_groups",
+    "make_view",
+]
+
+OWN_ROLES = frozenset({"app"})
+"""Frames that are never folded: the reader's own code."""
+_MODES = {
+    "bpf": "births and deaths traced by BPF",
+    "snapshots": "snapshots only: births and deaths were not traced",
+    "single": "one look",
+}
+_ENDINGS = {
+    "interrupt": "ended by Ctrl-C",
+    "sure": "ended early: all was decided",
+    "target-gone": "the target ended",
+}
+_ROLES = {
+    "acquired": "acquired here",
+    "caller": "asked for it here",
+    "created-by": "goroutine started here",
+    "closed": "closed here",
+    "parked": "waits here",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FrameView:
+    """One frame; ``place`` is ``quote.go:42``, ``path`` the same with the whole path; both "" when unknown."""
+
+    function: str
+    place: str
+    path: str
+    is_inlined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FrameGroup:
+    """Neighbouring frames of the same sort; library frames are folded and named by ``packages``."""
+
+    is_own: bool
+    frames: tuple[FrameView, ...]
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """One line of source; ``is_hit`` is the line that the site names."""
+
+    number: int
+    text: str
+    is_hit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SiteView:
+    """One place in the source."""
+
+    role: str
+    function: str
+    path: str
+    groups: tuple[FrameGroup, ...]
+    source: tuple[SourceLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BecauseView:
+    """One piece of evidence."""
+
+    layer: str
+    says: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """One finding; ``sure`` is its confidence in words, ``facts`` short labelled values."""
+
+    code: str
+    name: str
+    severity: Severity
+    title: str
+    sure: str
+    facts: tuple[tuple[str, str], ...]
+    sites: tuple[SiteView, ...]
+    explanation: str
+    because: tuple[BecauseView, ...]
+    against: tuple[BecauseView, ...]
+    remedy: str
+    verify: str
+    explained_by: str
+    related: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClearedView:
+    """Something healthy, and why."""
+
+    code: str
+    pattern: str
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotJudgedView:
+    """Something that could not be judged; ``codes`` are the rules that lacked the same thing."""
+
+    codes: tuple[str, ...]
+    subject: str
+    missing: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class GapView:
+    """Something that could not be seen."""
+
+    what: str
+    reason: str
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceView:
+    """One birthplace as a row."""
+
+    id: int
+    kind: str
+    how: str
+    function: str
+    place: str
+    births: int
+    deaths: int
+    alive: int
+    oldest: str
+    peers: tuple[str, ...]
+    groups: tuple[FrameGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """A whole report.
+
+    Attributes:
+        title: the target in a few words.
+        facts: labelled values of the header.
+        summary: the outcome in one sentence.
+        findings: most severe first.
+        cleared: of birthplaces and other subjects; rules that saw nothing are only counted in ``quiet_count``.
+        cost: leadline's own cost in one sentence; "" when not measured.
+    """
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    summary: str
+    findings: tuple[FindingView, ...]
+    cleared: tuple[ClearedView, ...]
+    quiet_count: int
+    not_judged: tuple[NotJudgedView, ...]
+    gaps: tuple[GapView, ...]
+    census: CensusView
+    places: tuple[PlaceView, ...]
+    cost: str
+    version: str
+
+
+def make_view(evidence: Evidence, verdicts: Verdicts) -> ReportView:
+    """Return the view of a diagnosis."""
+    process = target(evidence)
+    findings = tuple(_finding(one) for one in sorted(verdicts.findings, key=lambda one: one.severity.rank))
+    not_judged = _not_judged(verdicts.not_judged)
+    gaps = tuple(_gap(gap) for gap in (*evidence.all(Gap), *verdicts.gaps))
+    quiet = [one for one in verdicts.cleared if one.pattern == "none"]
+    return ReportView(
+        title="no process" if process is None else f"{printable(process.comm)} (pid {process.pid})",
+        facts=_facts(evidence, process),
+        summary=_summary(findings, not_judged),
+        findings=findings,
+        cleared=tuple(_cleared(one) for one in verdicts.cleared if one.pattern != "none"),
+        quiet_count=len(quiet),
+        not_judged=not_judged,
+        gaps=gaps,
+        census=census_view(evidence),
+        places=_places(evidence),
+        cost=_cost(evidence.first(SelfCost)),
+        version=__version__,
+    )
+
+
+def frame_groups(frames: tuple[SiteFrame, ...]) -> tuple[FrameGroup, ...]:
+    """Return frames in runs of the reader's own code and of libraries, leaf first.
+
+    When no frame is the reader's own (as in a C program), none is folded.
+    """
+    has_own = any(frame.role in OWN_ROLES for frame in frames)
+    groups = []
+    for is_own, run in groupby(frames, key=lambda frame: not has_own or frame.role in OWN_ROLES):
+        members = tuple(run)
+        packages = tuple(dict.fromkeys(package for frame in members if (package := _package(frame.function))))
+        groups.append(FrameGroup(is_own, tuple(_frame(frame) for frame in members), packages))
+    return tuple(groups)
+
+
+def _package(function: str) -> str:
+    """Return the Go package of a function: ``net/http`` of ``net/http.(*Transport).dialConn``; "" when there is none."""
+    directory, slash, last = function.partition("(")[0].rpartition("/")
+    package, dot, _ = last.partition(".")
+    return printable(f"{directory}{slash}{package}") if dot else ""
+
+
+def _frame(frame: SiteFrame) -> FrameView:
+    return FrameView(
+        printable(frame.function),
+        _place(frame.file, frame.line, whole=False),
+        _place(frame.file, frame.line),
+        frame.inlined,
+    )
+
+
+def _place(file: str | None, line: int | None, *, whole: bool = True) -> str:
+    if file is None:
+        return ""
+    name = file if whole else file.rpartition("/")[2]
+    return printable(name if line is None else f"{name}:{line}")
+
+
+def _facts(evidence: Evidence, process: ProcessInfo | None) -> tuple[tuple[str, str], ...]:
+    facts = []
+    if process is not None:
+        build = " ".join(
+            word
+            for word in (process.go_version or "", process.main_module or process.main_package or "")
+            if word
+        )
+        facts += [("program", printable(build)), ("command", printable(process.cmdline or process.exe))]
+        facts.append(("container", printable(process.container_id or "")))
+        listening = ", ".join(str(port) for port in sorted({one.port for one in process.listeners}))
+        facts.append(("listening", f"port {listening}" if listening else ""))
+        room = headroom(evidence, process, open_counts(evidence))
+        if room.open_count is not None:
+            share = "" if room.used_ratio is None else f" ({100 * room.used_ratio:.1f} %)"
+            limit = "" if room.soft is None else f" of {room.soft:,}{share}"
+            facts.append(("descriptors", f"{room.open_count:,} open{limit}"))
+    window = evidence.first(Window)
+    if window is not None:
+        ending = f"; {_ENDINGS[window.ended_by]}" if window.ended_by in _ENDINGS else ""
+        length = "" if window.mode == "single" else f"{format_duration(window.duration_ns)}, "
+        facts.append(("watched", f"{length}{_MODES.get(window.mode, window.mode)}{ending}"))
+    children = len(evidence.all(ProcessInfo)) - 1
+    if children > 0:
+        facts.append(("children", f"{children:,} watched, too"))
+    return tuple((label, value) for label, value in facts if value)
+
+
+def _summary(findings: tuple[FindingView, ...], not_judged: tuple[NotJudgedView, ...]) -> str:
+    rules = len({code for one in not_judged for code in one.codes})
+    blind = f"; {rules} {'rule' if rules == 1 else 'rules'} could not judge" if rules else ""
+    if not findings:
+        return f"No findings{blind}."
+    counts = Counter(finding.severity for finding in findings)
+    words = ", ".join(f"{counts[severity]} {severity.value}" for severity in Severity if counts[severity])
+    return f"{len(findings)} {'finding' if len(findings) == 1 else 'findings'}: {words}{blind}."
+
+
+def _finding(finding: Finding) -> FindingView:
+    facts = []
+    if finding.kind is not None:
+        facts.append(("kind", finding.kind))
+    if finding.count is not None:
+        facts.append(("count", f"{finding.count:,}"))
+    if finding.rate_per_s:
+        facts.append(("growth", _rate(finding.rate_per_s)))
+    sure = f"{100 * finding.confidence:.0f} % sure"
+    return FindingView(
+        code=finding.code,
+        name=finding.name,
+        severity=finding.severity,
+        title=printable(finding.title),
+        sure=sure,
+        facts=(*facts, ("confidence", sure), ("layer", finding.layer.value)),
+        sites=tuple(_site(site) for site in finding.sites),
+        explanation=_lines(finding.explanation),
+        because=tuple(_because(because) for because in finding.because),
+        against=tuple(_because(against) for against in finding.against),
+        remedy=_lines(finding.remedy),
+        verify=_lines(finding.verify),
+        explained_by=finding.explained_by or "",
+        related=finding.related,
+    )
+
+
+def _rate(rate_per_s: float) -> str:
+    if abs(rate_per_s) >= 1:
+        return f"{rate_per_s:+.1f} per second"
+    if abs(rate_per_s) * 60 >= 1:
+        return f"{rate_per_s * 60:+.1f} per minute"
+    return f"{rate_per_s * 3600:+.1f} per hour"
+
+
+def _site(site: Site) -> SiteView:
+    return SiteView(
+        role=_ROLES.get(site.role, printable(site.role)),
+        function=printable(site.function),
+        path=_place(site.file, site.line),
+        groups=frame_groups(site.stack),
+        source=tuple(
+            SourceLine(number, printable(text.expandtabs(4)), number == site.line)
+            for number, text in site.source
+        ),
+    )
+
+
+def _because(because: Because) -> BecauseView:
+    return BecauseView(because.layer.value, printable(because.says), printable(because.evidence))
+
+
+def _lines(text: str) -> str:
+    """Return text of rules with its own line breaks kept and everything else made printable."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _cleared(cleared: Cleared) -> ClearedView:
+    return ClearedView(
+        cleared.code, cleared.pattern or "healthy", printable(cleared.subject), printable(cleared.reason)
+    )
+
+
+def _not_judged(verdicts: tuple[NotJudged, ...]) -> tuple[NotJudgedView, ...]:
+    """Return what could not be judged, rules that lack the same thing together."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for one in verdicts:
+        codes = groups.setdefault((printable(one.subject), _lines(one.missing), _lines(one.remedy)), [])
+        if one.code not in codes:
+            codes.append(one.code)
+    return tuple(NotJudgedView(tuple(codes), *key) for key, codes in groups.items())
+
+
+def _gap(gap: Gap) -> GapView:
+    lost = "" if gap.lost_count is None else f"{gap.lost_count:,} lost"
+    detail = "; ".join(part for part in (lost, _lines(gap.detail)) if part)
+    return GapView(printable(gap.what), gap.reason.value, detail, _lines(gap.remedy))
+
+
+def _places(evidence: Evidence) -> tuple[PlaceView, ...]:
+    known = stacks(evidence)
+    return tuple(_place_view(place, whole_stack(place, known)) for place in birthplaces(evidence))
+
+
+def _place_view(place: Birthplace, frames: tuple[SiteFrame, ...]) -> PlaceView:
+    site = place.site or (frames[0] if frames else None)
+    return PlaceView(
+        id=place.id,
+        kind=place.kind.value,
+        how=f"{place.role} ({place.syscall})",
+        function="unknown place" if site is None else printable(site.function),
+        place="" if site is None else _place(site.file, site.line, whole=False),
+        births=place.births,
+        deaths=place.deaths,
+        alive=place.alive,
+        oldest=format_duration(place.ages_ns[-1]) if place.ages_ns else "",
+        peers=tuple(f"{printable(peer)} ({count:,})" for peer, count in place.peers),
+        groups=frame_groups(frames),
+    )
+
+
+def _cost(cost: SelfCost | None) -> str:
+    if cost is None:
+        return ""
+    share = f" ({100 * cost.cpu_ns / cost.window_ns:.1f} % of one core)" if cost.window_ns else ""
+    parts = [f"{format_duration(cost.cpu_ns)} CPU{share}", f"{format_bytes(cost.rss_bytes)} memory"]
+    if cost.bpf_ns is not None:
+        runs = "" if cost.bpf_runs is None else f" in {cost.bpf_runs:,} runs"
+        parts.append(f"{format_duration(cost.bpf_ns)} in BPF{runs}")
+    if cost.uprobe_note:
+        parts.append(f"uprobes {printable(cost.uprobe_note)}")
+    parts.append(f"{cost.lost_events:,} events lost")
+    return ", ".join(parts)
