@@ -32,7 +32,7 @@ help: ## Show this list.
 
 .PHONY: demo
 demo: $(RUNTIME) ## Build a leaking Go service, trace it live, name the line that leaks, write leadline-report.html.
-	@tools/as_root.sh $(PY) -m leadline lab demo
+	@tools/as_root.sh $(PY) -m leadline lab demo --html leadline-report.html --force
 
 ##@ Verify
 

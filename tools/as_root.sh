@@ -8,11 +8,11 @@ fi
 if command -v sudo >/dev/null 2>&1; then
     if sudo -n true 2>/dev/null; then
         # The user's PATH finds the user's Go; no byte code, so that root leaves no files in the checkout.
-        exec sudo env "PATH=$PATH" PYTHONDONTWRITEBYTECODE=1 "$@"
+        exec sudo -H env "PATH=$PATH" PYTHONDONTWRITEBYTECODE=1 "$@"
     fi
     if [ -t 0 ]; then
         echo "Tracing needs root's rights: sudo may ask for your password (Ctrl-C: stop here)." >&2
-        exec sudo env "PATH=$PATH" PYTHONDONTWRITEBYTECODE=1 "$@"
+        exec sudo -H env "PATH=$PATH" PYTHONDONTWRITEBYTECODE=1 "$@"
     fi
 fi
 echo "Not root, and no sudo to ask: showing the reduced diagnosis (growth and socket states, no stacks)." >&2
