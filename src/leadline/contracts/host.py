@@ -104,6 +104,13 @@ class Host(Protocol):
     def link_proc(self, path: str) -> str:
         """Return the target of a link such as ``1234/fd/3`` (surrogateescape); raises as ``read_proc``."""
 
+    def fd_count(self, pid: int) -> int:
+        """Return how many descriptors a process has open.
+
+        Raises:
+            TargetGone. NotPermitted: another user's process.
+        """
+
     def fd_links(self, pid: int) -> list[FdLink]:
         """Return the descriptor table of a process by ascending number; what closes meanwhile is left out.
 

@@ -100,6 +100,18 @@ class FileTree:
         except OSError as exc:
             raise access_error(exc, f"var/{path}", remedy="run as root") from exc
 
+    def fd_count(self, pid: int) -> int:
+        """Return how many descriptors a process has; see ``Host.fd_count``.
+
+        Linux 6.2 and later tell it as the size of the directory (commit f1f1f2569901, "proc: report open files as size in
+        stat() for /proc/pid/fd"); before, the names are counted.
+        """
+        path = f"{pid}/fd"
+        try:
+            return os.stat(f"{self.proc_root}/{path}").st_size or len(os.listdir(f"{self.proc_root}/{path}"))
+        except OSError as exc:
+            self._fail(exc, path)
+
     def fd_links(self, pid: int) -> list[FdLink]:
         """Return the descriptor table of a process; see ``Host.fd_links``.
 

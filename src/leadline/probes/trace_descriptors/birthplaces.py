@@ -22,10 +22,13 @@ from leadline.evidence.kinds import (
 )
 from leadline.model import SiteFrame
 
-__all__ = ["BirthplaceBuilder", "RawSite", "Resolve", "peer_of"]
+__all__ = ["BirthplaceBuilder", "Image", "RawSite", "Resolve", "peer_of"]
 
-Resolve = Callable[[int, int], "tuple[tuple[SiteFrame, ...], bool]"]
-"""(pid, stack hash) to (frames leaf first, truncated)."""
+Image = tuple[int, int]
+"""A process between two calls of exec: (pid, how often it had called exec). Addresses mean the same within one image only."""
+
+Resolve = Callable[[Image, int], "tuple[tuple[SiteFrame, ...], bool]"]
+"""(image, stack hash) to (frames leaf first, truncated)."""
 
 MAX_SERIES = 240
 MAX_PEERS = 8
@@ -40,13 +43,13 @@ class RawSite:
     """One kernel site with its counts.
 
     Attributes:
-        pid, stack, callers, gopc: identity; callers nearest first, zeros left out; gopc 0 when unknown.
+        image, stack, callers, gopc: identity; callers nearest first, zeros left out; gopc 0 when unknown.
         lifetimes: deaths by lifetime.
-        samples: cumulative counts in order of time.
+        samples: cumulative counts in order of time, one for each change.
         ages_ns: of the descriptors that the final table contains.
     """
 
-    pid: int
+    image: Image
     stack: int
     callers: tuple[int, ...]
     gopc: int
@@ -58,14 +61,19 @@ class RawSite:
     ages_ns: tuple[int, ...]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    own: tuple[SiteFrame, ...]
+    callers: tuple[tuple[SiteFrame, ...], ...]
+    created_by: SiteFrame | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Resolved:
     site: RawSite
     kind: DescriptorKind
     role: str
-    frames: tuple[SiteFrame, ...]
-    caller_frames: tuple[tuple[SiteFrame, ...], ...]
-    created_by: SiteFrame | None
+    frames: _Frames
 
 
 class BirthplaceBuilder:
@@ -76,43 +84,49 @@ class BirthplaceBuilder:
         go_statement: resolves a gopc to the frame of the ``go`` statement, None when it cannot.
     """
 
-    def __init__(self, resolve: Resolve, go_statement: Callable[[int, int], SiteFrame | None]) -> None:
+    def __init__(self, resolve: Resolve, go_statement: Callable[[Image, int], SiteFrame | None]) -> None:
         self._resolve = resolve
         self._go_statement = go_statement
-        self._stack_ids: dict[tuple[int, int], int] = {}
+        self._stack_ids: dict[tuple[Image, int], int] = {}
         self.stacks: list[Stack] = []
 
-    def stack_id(self, pid: int, stack: int) -> int | None:
+    def stack_id(self, image: Image, stack: int) -> int | None:
         """Return the bundle's number of a stack, None for hash 0 (no stack was taken)."""
         if stack == 0:
             return None
-        known = self._stack_ids.get((pid, stack))
+        known = self._stack_ids.get((image, stack))
         if known is None:
-            frames, truncated = self._resolve(pid, stack)
+            frames, truncated = self._resolve(image, stack)
             known = len(self.stacks) + 1
-            self._stack_ids[pid, stack] = known
-            self.stacks.append(Stack(id=known, pid=pid, frames=frames, truncated=truncated))
+            self._stack_ids[image, stack] = known
+            self.stacks.append(Stack(id=known, pid=image[0], frames=frames, truncated=truncated))
         return known
 
-    def site_of_stack(self, pid: int, stack: int) -> SiteFrame | None:
-        """Return the frame of a stack that a person should read first."""
-        return None if stack == 0 else pick_site([("acquired", self._resolve(pid, stack)[0])])[0]
+    def site_of(
+        self, image: Image, stack: int, callers: tuple[int, ...] = (), gopc: int = 0
+    ) -> SiteFrame | None:
+        """Return the frame that a person should read first, None when nothing is known."""
+        if not stack:
+            return None
+        return _site_of(self._frames(image, stack, callers, gopc))[0]
 
     def build(
         self,
         sites: Iterable[RawSite],
         kinds: Callable[[RawSite], DescriptorKind],
         listens: Callable[[RawSite], bool],
+        times: Sequence[int],
     ) -> tuple[list[Birthplace], dict[RawSite, int]]:
         """Merge sites into birthplaces, most alive first, and tell for each site the id of its birthplace.
 
         Args:
             kinds: the kind as the final table knows it better than the system call did.
             listens: whether the living descriptors of a site are listening sockets.
+            times: when the counts were read, rising; the series has a sample at each, thinned out to MAX_SERIES.
         """
         groups: dict[object, list[_Resolved]] = defaultdict(list)
         for site in sites:
-            resolved = self._resolved(site, kinds(site), listens(site))
+            resolved = self._resolved(site, kinds(site), is_listener=listens(site))
             groups[_group_key(resolved)].append(resolved)
         ordered = sorted(
             groups.values(),
@@ -122,40 +136,48 @@ class BirthplaceBuilder:
                 _order(group),
             ),
         )
+        times = _thinned(times)
         birthplaces, ids = [], {}
         for number, group in enumerate(ordered, 1):
-            birthplaces.append(self._merged(number, group))
+            birthplaces.append(self._merged(number, group, times))
             ids.update({resolved.site: number for resolved in group})
         return birthplaces, ids
 
-    def _resolved(self, site: RawSite, kind: DescriptorKind, is_listener: bool) -> _Resolved:
-        frames = self._resolve(site.pid, site.stack)[0] if site.stack else ()
-        callers = tuple(self._resolve(site.pid, caller)[0] for caller in site.callers)
-        created_by = self._go_statement(site.pid, site.gopc) if site.gopc else None
-        return _Resolved(site, kind, _role(site.syscall, kind, is_listener), frames, callers, created_by)
+    def _resolved(self, site: RawSite, kind: DescriptorKind, *, is_listener: bool) -> _Resolved:
+        frames = self._frames(site.image, site.stack, site.callers, site.gopc)
+        return _Resolved(site, kind, _role(site.syscall, kind, is_listener=is_listener), frames)
 
-    def _merged(self, number: int, group: list[_Resolved]) -> Birthplace:
+    def _frames(self, image: Image, stack: int, callers: tuple[int, ...], gopc: int) -> _Frames:
+        return _Frames(
+            own=self._resolve(image, stack)[0] if stack else (),
+            callers=tuple(self._resolve(image, caller)[0] for caller in callers),
+            created_by=self._go_statement(image, gopc) if gopc else None,
+        )
+
+    def _merged(self, number: int, group: list[_Resolved], times: Sequence[int]) -> Birthplace:
         group = sorted(
             group,
             key=lambda resolved: (-len(resolved.site.ages_ns), -resolved.site.births, resolved.site.stack),
         )
         first = group[0]
-        site, site_role = _site_of(first)
-        pid = first.site.pid
+        site, site_role = _site_of(first.frames)
+        image = first.site.image
         ages = tuple(sorted(age for resolved in group for age in resolved.site.ages_ns))
         births = sum(resolved.site.births for resolved in group)
         return Birthplace(
             id=number,
-            pid=pid,
+            pid=image[0],
             kind=first.kind,
             syscall=first.site.syscall,
             role=first.role,
-            stack=self.stack_id(pid, first.site.stack),
-            stacks=tuple(found for r in group if (found := self.stack_id(pid, r.site.stack)) is not None),
-            callers=tuple(
-                found for caller in first.site.callers if (found := self.stack_id(pid, caller)) is not None
+            stack=self.stack_id(image, first.site.stack),
+            stacks=tuple(
+                found for r in group if (found := self.stack_id(r.site.image, r.site.stack)) is not None
             ),
-            created_by=first.created_by,
+            callers=tuple(
+                found for caller in first.site.callers if (found := self.stack_id(image, caller)) is not None
+            ),
+            created_by=first.frames.created_by,
             site=site,
             site_role=site_role,
             births=births,
@@ -163,13 +185,15 @@ class BirthplaceBuilder:
             alive=len(ages),
             lifetimes=_merge_lifetimes(resolved.site.lifetimes for resolved in group),
             ages_ns=ages,
-            series=_merge_series([resolved.site.samples for resolved in group]),
+            series=_merge_series([resolved.site.samples for resolved in group], times),
         )
 
 
 def pick_site(stacks: Sequence[tuple[str, tuple[SiteFrame, ...]]]) -> tuple[SiteFrame | None, str]:
-    """Return the frame to read first and its role: the nearest application frame over all stacks in order, else the nearest frame
-    of a third-party module, else of the standard library, else native code.
+    """Return the frame to read first, and its role.
+
+    It is the nearest application frame over all stacks in order, else the nearest frame of a third-party module, else of the
+    standard library, else native code.
     """
     for wanted in _DEPENDABLE:
         for role, frames in stacks:
@@ -179,14 +203,14 @@ def pick_site(stacks: Sequence[tuple[str, tuple[SiteFrame, ...]]]) -> tuple[Site
     return None, "acquired"
 
 
-def _site_of(resolved: _Resolved) -> tuple[SiteFrame | None, str]:
-    stacks = [("acquired", resolved.frames), *(("caller", frames) for frames in resolved.caller_frames)]
-    if resolved.created_by is not None:
-        stacks.append(("created-by", (resolved.created_by,)))
+def _site_of(frames: _Frames) -> tuple[SiteFrame | None, str]:
+    stacks = [("acquired", frames.own), *(("caller", caller) for caller in frames.callers)]
+    if frames.created_by is not None:
+        stacks.append(("created-by", (frames.created_by,)))
     return pick_site(stacks)
 
 
-def _role(syscall: str, kind: DescriptorKind, is_listener: bool) -> str:
+def _role(syscall: str, kind: DescriptorKind, *, is_listener: bool) -> str:
     if syscall in _ACCEPTS:
         return "accepted"
     if syscall in _OPENS:
@@ -200,15 +224,16 @@ def _role(syscall: str, kind: DescriptorKind, is_listener: bool) -> str:
 
 def _group_key(resolved: _Resolved) -> object:
     """Return what makes two sites one birthplace: application frames when there are any, else the whole stack's names."""
-    own = _app_frames(resolved.frames)
-    callers = tuple(frame for frames in resolved.caller_frames for frame in _app_frames(frames))
-    created = () if own or callers or resolved.created_by is None else (_place(resolved.created_by),)
-    frames = (
+    frames = resolved.frames
+    own = _app_frames(frames.own)
+    callers = tuple(frame for caller in frames.callers for frame in _app_frames(caller))
+    created = () if own or callers or frames.created_by is None else (_place(frames.created_by),)
+    places = (
         (*own, *callers)
-        or tuple(_place(f) for f in resolved.frames if f.role not in ("runtime",))
+        or tuple(_place(f) for f in frames.own if f.role != "runtime")
         or (resolved.site.stack,)
     )
-    return (resolved.site.pid, resolved.kind, resolved.site.syscall, resolved.role, frames, created)
+    return (resolved.site.image[0], resolved.kind, resolved.site.syscall, resolved.role, places, created)
 
 
 def _app_frames(frames: Iterable[SiteFrame]) -> tuple[tuple[str, str | None, int | None], ...]:
@@ -220,7 +245,7 @@ def _place(frame: SiteFrame) -> tuple[str, str | None, int | None]:
 
 
 def _order(group: list[_Resolved]) -> tuple[str, str, int]:
-    site, _ = _site_of(group[0])
+    site, _ = _site_of(group[0].frames)
     return (group[0].kind.value, "" if site is None else f"{site.function}:{site.line}", group[0].site.stack)
 
 
@@ -232,12 +257,15 @@ def _merge_lifetimes(histograms: Iterable[tuple[LifetimeBucket, ...]]) -> tuple[
     return tuple(LifetimeBucket(lower, upper, count) for (lower, upper), count in sorted(counts.items()))
 
 
-def _merge_series(series: list[tuple[BirthSample, ...]]) -> tuple[BirthSample, ...]:
-    """Add cumulative series sampled at the same times; one that began later counts as zero before; thin out to MAX_SERIES."""
-    times = sorted({sample.mono_ns for samples in series for sample in samples})
-    if len(times) > MAX_SERIES:
-        step = (len(times) - 1) / (MAX_SERIES - 1)
-        times = [times[round(index * step)] for index in range(MAX_SERIES)]
+def _thinned(times: Sequence[int]) -> Sequence[int]:
+    if len(times) <= MAX_SERIES:
+        return times
+    step = (len(times) - 1) / (MAX_SERIES - 1)
+    return [times[round(index * step)] for index in range(MAX_SERIES)]
+
+
+def _merge_series(series: list[tuple[BirthSample, ...]], times: Sequence[int]) -> tuple[BirthSample, ...]:
+    """Add cumulative series as they stood at the given times; one that began later counts as zero before."""
     merged = []
     cursors = [0] * len(series)
     for time in times:
@@ -253,8 +281,9 @@ def _merge_series(series: list[tuple[BirthSample, ...]]) -> tuple[BirthSample, .
 
 
 def peer_of(descriptor: Descriptor, socket: SocketState | None) -> str:
-    """Return what descriptors of one purpose have in common: remote address and port, local port of accepted connections, or the
-    path with its numbers replaced.
+    """Return what descriptors of one purpose have in common.
+
+    That is remote address and port, the local port of a socket without a peer, or the path with its numbers replaced.
     """
     if socket is not None and socket.protocol in ("tcp", "udp"):
         return f"{socket.raddr}:{socket.rport}" if socket.rport else f":{socket.lport}"

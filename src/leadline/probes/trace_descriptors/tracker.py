@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from types import TracebackType
@@ -36,7 +36,18 @@ from leadline.contracts.bpf import Bpf, BpfObject, ProgramCost, Rows, UprobeAtta
 from leadline.model import TargetGone, Unsupported
 from leadline.probes.trace_descriptors.surface import syscall_tables
 
-__all__ = ["GoOffsets", "JoinPlace", "Tracker"]
+__all__ = ["ASKERS", "RELAYS", "STARTERS", "GoOffsets", "JoinPlace", "Tracker"]
+
+ASKERS: Final = ("net/http.(*Transport).queueForDial",)
+"""Functions whose entry shows which goroutine wants a connection; queueForDial runs only when a new one is needed."""
+RELAYS: Final = ("net.(*Dialer).DialContext",)
+"""Functions that dial for others and start goroutines of their own (one per address family)."""
+STARTERS: Final = (
+    "net/http.(*Transport).queueForDial",
+    "net/http.(*Transport).startDialConnForLocked",
+    "net.(*sysDialer).dialParallel",
+)
+"""Functions whose ``go`` statements start a goroutine that dials for the caller."""
 
 _OBJECT: Final = "descriptors"
 _ALWAYS: Final = ("on_sys_enter", "on_sys_exit", "on_exec", "on_exit")
@@ -187,21 +198,38 @@ class Tracker:
             raise Unsupported("the tracker is not attached")
         return self._object
 
-    def add_join_uprobes(self, pid: int | None, path: str, places: Sequence[JoinPlace]) -> UprobeAttachment:
+    def add_join_uprobes(
+        self, pid: int | None, path: str, places: Sequence[JoinPlace], starters: Mapping[int, Sequence[tuple[int, int]]]
+    ) -> UprobeAttachment:
         """Probe the entries of functions in which goroutines ask others to open connections.
 
         Args:
             pid: only this process (our namespace); None: all processes of the file that are traced (for ``follow``).
             path: the executable as we can open it, such as ``/proc/PID/exe``.
             places: function entries as file offsets.
+            starters: by pid, the run-time addresses [first, end) of the functions of ``STARTERS`` that the program has (at most
+                8). Only goroutines that these start are joined to their callers.
 
         Raises:
             Unsupported, NotPermitted, TargetGone: no probe is attached; births are seen without their callers.
         """
         roles = [(place.offset, _CALLER_RELAYS if place.relays else _CALLER_ASKS) for place in places]
         attached = self._object_now.attach_uprobes("on_join", path, roles, pid=pid)
+        for starter_pid, ranges in starters.items():
+            self._set_starters(self.tgid_of(starter_pid), ranges)
         self._aim(join=1)
         return attached
+
+    def _set_starters(self, tgid: int, ranges: Sequence[tuple[int, int]]) -> None:
+        processes = self._object_now.map("processes")
+        record = processes.lookup(_u32(tgid))
+        if record is None:
+            raise TargetGone(f"process {tgid} is not traced")
+        slots = record["starters"][0]
+        slots[:] = (0, 0)
+        for slot, (first, end) in zip(range(len(slots)), ranges, strict=False):
+            slots[slot] = (first, end)
+        processes.update(_u32(tgid), record.tobytes())
 
     def close(self) -> None:
         """Detach and unload; the last readings stay with the caller. May be called twice."""
@@ -276,6 +304,11 @@ class Tracker:
         """Return failing closes, with the flags of ``enum failed``."""
         keys, values = self._object_now.map("failures").dump()
         return _joined(values, **{name: keys[name] for name in keys.dtype.names or ()})
+
+    @property
+    def failed_flags(self) -> dict[str, int]:
+        """Return the bits of ``flags`` in ``failures``, by name."""
+        return dict(self._object_now.enums["failed"])
 
     def refusals(self) -> Rows:
         """Return calls that were refused a descriptor (EMFILE, ENFILE)."""

@@ -57,7 +57,7 @@ def site(
     syscall: str = "socket",
 ) -> RawSite:
     return RawSite(
-        pid=7, stack=stack, callers=callers, gopc=gopc, syscall=syscall, kind=DescriptorKind.TCP, births=births,
+        image=(7, 0), stack=stack, callers=callers, gopc=gopc, syscall=syscall, kind=DescriptorKind.TCP, births=births,
         lifetimes=(LifetimeBucket(10, 20, births - alive),) if births > alive else (),
         samples=(BirthSample(100, 1, 0, 1), BirthSample(200, births, births - alive, alive)),
         ages_ns=tuple(range(1, alive + 1)),
@@ -65,7 +65,7 @@ def site(
 
 
 def build(*sites: RawSite, listens: bool = False):
-    return builder().build(sites, lambda s: s.kind, lambda _s: listens)
+    return builder().build(sites, lambda s: s.kind, lambda _s: listens, (50, 100, 200, 300))
 
 
 def test_two_ways_through_the_library_are_one_birthplace() -> None:
@@ -74,7 +74,9 @@ def test_two_ways_through_the_library_are_one_birthplace() -> None:
     assert birthplace.site == frame("main.fetch", "app", 42)
     assert birthplace.lifetimes == (LifetimeBucket(10, 20, 1),)
     assert birthplace.ages_ns == (1, 1, 2, 2, 3, 4, 5)
-    assert birthplace.series == (BirthSample(100, 2, 0, 2), BirthSample(200, 8, 1, 7))
+    assert birthplace.series == (
+        BirthSample(50, 0, 0, 0), BirthSample(100, 2, 0, 2), BirthSample(200, 8, 1, 7), BirthSample(300, 8, 1, 7),
+    )  # fmt: skip
     assert set(ids.values()) == {1}
 
 

@@ -1,0 +1,123 @@
+"""Names for the stacks of the traced processes, opened while they live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leadline.formats.gooffsets import lookup
+from leadline.formats.procmaps import parse_maps
+from leadline.formats.symbolize import ObjectCache, ProcessSymbols
+from leadline.model import AccessError, Malformed, SiteFrame
+from leadline.probes.trace_descriptors.tracker import GoOffsets, JoinPlace
+
+if TYPE_CHECKING:
+    from leadline.contracts import Host
+    from leadline.probes.trace_descriptors.birthplaces import Image
+
+__all__ = ["MAX_FRAMES", "Names", "go_offsets", "join_places"]
+
+MAX_FRAMES = 64
+ASKS = "net/http.(*Transport).queueForDial"
+ASKS_OFTEN = "net/http.(*Transport).roundTrip"
+RELAYS = "net.(*Dialer).DialContext"
+_ROOTS = ("runtime.goexit", "_start", "clone", "start_thread", "__libc_start")
+
+
+class Names:
+    """Symbols by image. An image that was not opened while its process lived is named by ``?`` frames."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._cache = ObjectCache()
+        self._images: dict[Image, ProcessSymbols] = {}
+        self._refreshed: set[Image] = set()
+
+    def open(self, image: Image) -> ProcessSymbols | None:
+        """Read the mappings of a process as it is now; None when it is gone or may not be read."""
+        pid = image[0]
+        try:
+            maps = parse_maps(self._host.read_proc(f"{pid}/maps"))
+        except (AccessError, Malformed):
+            return None
+        known = self._images.get(image)
+        if known is not None:
+            known.update(maps)
+            return known
+        symbols = ProcessSymbols(maps, lambda entry: self._host.open_object(pid, entry), cache=self._cache)
+        symbols.main_object()  # opened now: the file may be gone when the process is
+        self._images[image] = symbols
+        return symbols
+
+    def adopt(self, image: Image, parent: Image) -> None:
+        """Name a child that runs its parent's image by the parent's symbols, when it was too short-lived to be opened itself."""
+        if image not in self._images and parent in self._images:
+            self._images[image] = self._images[parent]
+
+    def knows(self, image: Image) -> bool:
+        """Return whether the image was opened."""
+        return image in self._images
+
+    def resolve(self, image: Image, ips: tuple[int, ...]) -> tuple[tuple[SiteFrame, ...], bool]:
+        """Return the frames of a stack, leaf first, and whether it is cut off."""
+        symbols = self._images.get(image)
+        if symbols is None:
+            return tuple(SiteFrame(function="?") for _ in ips), len(ips) >= MAX_FRAMES
+        frames = symbols.resolve(ips)
+        if image not in self._refreshed and any(
+            frame.function == "?" and frame.file is None for frame in frames
+        ):
+            self._refreshed.add(
+                image
+            )  # a library that was loaded since; once is enough for code made at run time
+            if self.open(image) is not None:
+                frames = symbols.resolve(ips)
+        return frames, len(ips) >= MAX_FRAMES and not frames[-1].function.startswith(_ROOTS)
+
+    def go_statement(self, image: Image, gopc: int) -> SiteFrame | None:
+        """Return the frame of the ``go`` statement that started a goroutine, None when it cannot be named."""
+        frames, _ = self.resolve(image, (gopc,))
+        return frames[0] if frames and frames[0].function != "?" else None
+
+    def problems(self) -> tuple[str, ...]:
+        """Return what could not be read of the objects that stacks led to."""
+        return tuple(
+            dict.fromkeys(problem for symbols in self._images.values() for problem in symbols.problems)
+        )
+
+
+def go_version(symbols: ProcessSymbols | None) -> str | None:
+    """Return the Go version of the main binary, None for other languages."""
+    main = None if symbols is None else symbols.main_object()
+    info = None if main is None or main.go is None else main.go.build_info
+    return None if info is None else info.go_version
+
+
+def go_offsets(version: str | None, machine: str) -> GoOffsets | None:
+    """Return where a goroutine keeps its identity, None when this release is not in the table."""
+    table = None if version is None else lookup(version, machine)
+    if table is None:
+        return None
+    return GoOffsets(
+        goid=table.need("g.goid"),
+        parent_goid=table["g.parentGoid"] or 0,
+        gopc=table.need("g.gopc"),
+        self_at=table.need("g.sched") + table.need("gobuf.g"),
+    )
+
+
+def join_places(symbols: ProcessSymbols | None) -> list[JoinPlace]:
+    """Return the function entries at which a goroutine asks others to dial; empty when the program does not dial that way.
+
+    ``queueForDial`` runs on the asking goroutine, and only when no pooled connection serves the request: keep-alive traffic
+    never gets there.
+    """
+    if symbols is None:
+        return []
+    places = []
+    asks = symbols.function_offset(ASKS) or symbols.function_offset(ASKS_OFTEN)
+    if asks is not None:
+        places.append(JoinPlace(asks, relays=False))
+    relays = symbols.function_offset(RELAYS)
+    if relays is not None:
+        places.append(JoinPlace(relays, relays=True))
+    return places

@@ -1,0 +1,629 @@
+"""The observation: attach, sample, reconcile with the kernel's table, and turn what was counted into evidence."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from leadline.contracts import ProbeInfo, gap_of
+from leadline.evidence.kinds import (
+    Birthplace,
+    BirthSample,
+    CloseFailure,
+    Descriptor,
+    DescriptorKind,
+    LifetimeBucket,
+    Origin,
+    Refusal,
+    SocketState,
+    Stack,
+    TimelineSample,
+)
+from leadline.formats.procfd import descriptor_kind, link_inode
+from leadline.formats.proctable import kind_counts
+from leadline.model import AccessError, Gap, GapReason, TargetGone
+from leadline.probes.trace_descriptors.birthplaces import BirthplaceBuilder, RawSite, peer_of
+from leadline.probes.trace_descriptors.closes import close_verdict, errno_name
+from leadline.probes.trace_descriptors.names import Names, go_offsets, go_version, join_places
+from leadline.probes.trace_descriptors.surface import kind_of, lifetime_bounds_ns, owner_goid, syscall_name
+from leadline.probes.trace_descriptors.tracker import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from leadline.contracts import FdLink, Host
+    from leadline.contracts.bpf import Rows
+    from leadline.evidence import Evidence
+    from leadline.formats.symbolize import ProcessSymbols
+    from leadline.model import SiteFrame
+    from leadline.probes.trace_descriptors.birthplaces import Image
+    from leadline.probes.trace_descriptors.tracker import GoOffsets
+
+__all__ = ["DescriptorObservation", "TraceDescriptors", "TracerCost"]
+
+NAME = "trace_descriptors"
+RECONCILE_NS = 5_000_000_000
+MAX_PEERS = 8
+MIN_TRACKED = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class TracerCost:
+    """What the tracer cost and lost; the fields are those of ``SelfCost``."""
+
+    bpf_ns: int
+    bpf_runs: int
+    births_seen: int
+    deaths_seen: int
+    lost_events: int
+    stale_dropped: int
+    unknown_found: int
+    uprobe_hits: int | None
+    uprobe_note: str
+    reconciles: int
+    attach_ns: int
+
+
+class TraceDescriptors:
+    """Starts tracing a process.
+
+    Args:
+        follow: its children, too.
+        uprobes: join goroutines that dial for others to the ones that asked.
+        next_program: path of the program that the process will exec first (``leadline exec``), None when it runs already.
+    """
+
+    INFO = ProbeInfo(
+        name=NAME,
+        kinds=("descriptor", "birthplace", "stack", "timeline_sample", "close_failure", "refusal"),
+        capabilities=("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"),
+        features=("btf", "tp_btf", "iter/task_file", "uprobe"),
+        cost="per-event",
+    )
+
+    def __init__(
+        self, *, follow: bool = False, uprobes: bool = True, next_program: ProcessSymbols | None = None
+    ) -> None:
+        self._follow = follow
+        self._uprobes = uprobes
+        self._next_program = next_program
+
+    def begin(self, host: Host, pid: int, evidence: Evidence) -> DescriptorObservation:
+        """Attach.
+
+        Raises:
+            NotPermitted, Unsupported: BPF is not to be had here; look by snapshots instead.
+            TargetGone: there is no such process.
+        """
+        return DescriptorObservation(
+            host, pid, evidence, follow=self._follow, uprobes=self._uprobes, next_program=self._next_program
+        )
+
+
+class DescriptorObservation:
+    """Tracing at work: see ``contracts.Observation``."""
+
+    mode = "bpf"
+
+    def __init__(
+        self,
+        host: Host,
+        pid: int,
+        evidence: Evidence,
+        *,
+        follow: bool,
+        uprobes: bool,
+        next_program: ProcessSymbols | None,
+    ) -> None:
+        begin_ns = host.clock.mono_ns()
+        self._host = host
+        self._pid = pid
+        self._uprobes = uprobes
+        self._uprobe_note = "" if uprobes else "switched off"
+        self._names = Names(host)
+        self._tracker = Tracker(host.bpf())
+        self._frames: dict[tuple[Image, int], tuple[tuple[SiteFrame, ...], bool]] = {}
+        self._samples: dict[int, list[BirthSample]] = {}
+        self._times: list[int] = []
+        self._timeline: list[TimelineSample] = []
+        self._seen_images: set[Image] = set()
+        self._stale_dropped = 0
+        self._reconciles = 0
+        symbols = None if next_program is not None else self._names.open((pid, 0))
+        now = self._offsets(symbols, evidence)
+        self._tracker.start(
+            [pid],
+            follow=follow,
+            go=now,
+            go_after_exec=None if next_program is None else self._offsets(next_program, evidence),
+            max_fds=self._room(pid),
+            measure=True,
+        )
+        try:
+            self._first_table(evidence)
+            if next_program is None:
+                self._seen_images.add((pid, 0))
+                self._join(pid, symbols, evidence)
+        except BaseException:
+            self._tracker.close()
+            raise
+        self._attach_ns = host.clock.mono_ns() - begin_ns
+        self._next_reconcile_ns = host.clock.mono_ns() + RECONCILE_NS
+        self._sample()
+
+    # -- while it runs --------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Sample the counts, name new stacks while their process lives, and now and then compare with the kernel's table."""
+        self._open_new_images()
+        self._sample()
+        now_ns = self._host.clock.mono_ns()
+        if now_ns >= self._next_reconcile_ns:
+            spent_ns = self._reconcile(now_ns)
+            # Keep it below a hundredth of the time, however large the table.
+            self._next_reconcile_ns = now_ns + max(RECONCILE_NS, 100 * spent_ns)
+
+    def interim(self, evidence: Evidence) -> None:
+        """Put birthplaces as they stand."""
+        table = self._final_table()
+        builder = self._put_births(evidence, table)
+        evidence.put_all(Stack, builder.stacks)
+
+    def alive_now(self) -> TimelineSample | None:
+        """Return the latest sample of the target's table."""
+        return self._timeline[-1] if self._timeline else None
+
+    def top(self, most: int) -> list[tuple[str, int, int, int]]:
+        """Return (place, alive, births, deaths) of the birthplaces with most alive, for the live view."""
+        rows: Counter[tuple[str, str]] = Counter()
+        births: Counter[tuple[str, str]] = Counter()
+        for row in self._tracker.sites():
+            image = self._image_of(row)
+            site = self._builder().site_of(image, int(row["stack"]), self._callers(row), int(row["gopc"]))
+            place = ("?" if site is None else site.function, kind_of(int(row["kind"])).value)
+            births[place] += int(row["births"])
+            rows[place] += int(row["births"]) - int(row["deaths"])
+        return [
+            (f"{function} ({kind})", alive, births[function, kind], births[function, kind] - alive)
+            for (function, kind), alive in rows.most_common(most)
+            if alive > 0 or births[function, kind] > 0
+        ]
+
+    # -- the end --------------------------------------------------------------------------------------------------------
+
+    def finish(self, evidence: Evidence) -> None:
+        """Read everything a last time, detach, and put the evidence."""
+        try:
+            self._open_new_images()
+            self._sample()
+            table = self._final_table()
+            builder = self._put_births(evidence, table)
+            self._put_failures(evidence, builder)
+            self._put_refusals(evidence, builder)
+            evidence.put_all(Stack, builder.stacks)
+            evidence.put_all(TimelineSample, self._timeline)
+            self._put_losses(evidence)
+            self._cost = self._count_cost(sum(one.origin is Origin.UNKNOWN for one in table))
+        finally:
+            self._tracker.close()
+
+    def cost(self) -> TracerCost:
+        """Return what tracing cost; after ``finish``."""
+        return self._cost
+
+    # -- attaching ------------------------------------------------------------------------------------------------------
+
+    def _offsets(self, symbols: ProcessSymbols | None, evidence: Evidence) -> GoOffsets | None:
+        version = go_version(symbols)
+        found = go_offsets(version, platform.machine())
+        if version is not None and found is None:
+            evidence.gap(
+                Gap(
+                    what="callers of connections that other goroutines dial",
+                    reason=GapReason.UNSUPPORTED,
+                    detail=f"the runtime of {version} on {platform.machine()} is not in leadline's table",
+                    remedy="update leadline; births are traced, but some are named by the dialing goroutine",
+                    probe=NAME,
+                )
+            )
+        return found
+
+    def _room(self, pid: int) -> int:
+        """Return how many descriptors to make room for: twice the limit of the process, within reason."""
+        try:
+            count = self._host.fd_count(pid)
+        except AccessError:
+            count = 0
+        return min(max(4 * count, MIN_TRACKED), 1 << 20) + 50_000
+
+    def _join(self, pid: int, symbols: ProcessSymbols | None, evidence: Evidence) -> None:
+        if not self._uprobes:
+            return
+        places = join_places(symbols)
+        if not places or go_version(symbols) is None:
+            self._uprobe_note = (
+                self._uprobe_note or "not needed: the program does not dial by net/http or net.Dialer"
+            )
+            return
+        try:
+            attached = self._tracker.add_join_uprobes(pid, f"/proc/{pid}/exe", places)
+        except AccessError as error:
+            self._uprobe_note = "could not be attached"
+            evidence.gap(gap_of(error, what="callers of connections that other goroutines dial", probe=NAME))
+            return
+        self._uprobe_note = f"on: {attached.count} entry probes, hit once per dial"
+
+    def _open_new_images(self) -> None:
+        """Open the symbols of children and of programs called by exec while they live."""
+        for row in self._tracker.processes():
+            pid, number = self._tracker.pid_of(int(row["tgid"])), int(row["image"])
+            image = (pid, number)
+            if image in self._seen_images or (pid == self._pid and number == 0):
+                continue
+            self._seen_images.add(image)
+            parent = (self._tracker.pid_of(int(row["parent"])), number)
+            symbols = None if row["ended_ns"] else self._names.open(image)
+            if symbols is None:
+                self._names.adopt(image, parent)
+            elif go_version(symbols) is not None and not row["go"]["goid"]:
+                self._adopt_go(pid, symbols)
+
+    def _adopt_go(self, pid: int, symbols: ProcessSymbols) -> None:
+        found = go_offsets(go_version(symbols), platform.machine())
+        if found is None:
+            return
+        try:
+            self._tracker.add(pid, go=found)
+            places = join_places(symbols) if self._uprobes else []
+            if places:
+                self._tracker.add_join_uprobes(pid, f"/proc/{pid}/exe", places)
+        except AccessError:
+            return  # it ended meanwhile: its births stay with their own stacks
+
+    def _first_table(self, evidence: Evidence) -> None:
+        """Remember what was open before: it is reported as old, never as born."""
+        self._before: dict[tuple[int, int], int] = {}
+        self._first_seen_ns = self._host.clock.mono_ns()
+        try:
+            for row in self._tracker.table(self._pid):
+                self._before[self._pid, int(row["fd"])] = int(row["file"])
+        except TargetGone:
+            raise
+        except AccessError as error:
+            evidence.gap(gap_of(error, what="descriptors from before", probe=NAME))
+
+    # -- sampling -------------------------------------------------------------------------------------------------------
+
+    def _sample(self) -> None:
+        now_ns = self._host.clock.mono_ns()
+        rows = self._tracker.sites()
+        self._times.append(now_ns)
+        for row_id, births, deaths in zip(
+            rows["id"].tolist(), rows["births"].tolist(), rows["deaths"].tolist(), strict=True
+        ):
+            samples = self._samples.get(row_id)
+            if samples is None:
+                self._samples[row_id] = [BirthSample(now_ns, births, deaths, births - deaths)]
+            elif samples[-1].births != births or samples[-1].deaths != deaths:
+                samples.append(BirthSample(now_ns, births, deaths, births - deaths))
+        for row in rows:
+            image = self._image_of(row)
+            for stack in (int(row["stack"]), *self._callers(row)):
+                self._resolve(image, stack)
+        try:
+            alive = self._host.fd_count(self._pid)
+        except AccessError:
+            return
+        births, deaths = int(rows["births"].sum()), int(rows["deaths"].sum())
+        self._timeline.append(
+            TimelineSample(pid=self._pid, mono_ns=now_ns, alive=alive, births=births, deaths=deaths)
+        )
+
+    def _reconcile(self, begin_ns: int) -> int:
+        """Drop what is believed open but is gone, and return how long that took in ns."""
+        self._reconciles += 1
+        try:
+            self._stale_dropped += len(self._tracker.reconcile(self._pid).stale)
+        except AccessError:
+            return 0
+        return self._host.clock.mono_ns() - begin_ns
+
+    # -- evidence -------------------------------------------------------------------------------------------------------
+
+    def _image_of(self, row: Rows) -> Image:
+        return self._tracker.pid_of(int(row["tgid"])), int(row["image"])
+
+    @staticmethod
+    def _callers(row: Rows) -> tuple[int, ...]:
+        return tuple(caller for caller in (int(row["caller1"]), int(row["caller2"])) if caller)
+
+    def _resolve(self, image: Image, stack: int) -> tuple[tuple[SiteFrame, ...], bool]:
+        known = self._frames.get((image, stack))
+        if known is None:
+            known = self._frames[image, stack] = self._names.resolve(image, self._tracker.stack_ips(stack))
+        return known
+
+    def _builder(self) -> BirthplaceBuilder:
+        return BirthplaceBuilder(self._resolve, self._names.go_statement)
+
+    def _final_table(self) -> list[Descriptor]:
+        """Return the descriptors that are open now, of every traced process, and those open when a process ended."""
+        before = self._tracker.alive()
+        tables = [(pid, self._table(pid)) for pid in self._living()]
+        links = {pid: self._links(pid) for pid, _ in tables}
+        lives = {
+            (int(r["tgid"]), int(r["fd"]), int(r["file"])): r
+            for rows in (before, self._tracker.alive())
+            for r in rows
+        }
+        now_ns = self._host.clock.mono_ns()
+        references: dict[int, int] = {}
+        found: list[Descriptor] = []
+        for pid, table in tables:
+            for row in table:
+                life = lives.get((int(row["tgid"]), int(row["fd"]), int(row["file"])))
+                found.append(
+                    self._descriptor(pid, row, life, links[pid].get(int(row["fd"])), references, now_ns)
+                )
+        ended = self._tracker.ended()
+        for row in ended:
+            pid = self._tracker.pid_of(int(row["tgid"]))
+            found.append(
+                Descriptor(
+                    pid=pid,
+                    fd=int(row["fd"]),
+                    kind=kind_of(int(row["kind"])),
+                    origin=Origin.TRACED if row["born_ns"] else Origin.UNKNOWN,
+                    born_mono_ns=int(row["born_ns"]) or None,
+                    birthplace=int(row["site"]) or None,
+                    seen_since_mono_ns=int(row["born_ns"]) or self._first_seen_ns,
+                    goid=owner_goid(int(row["owner"])),
+                    tid=int(row["tid"]) or None,
+                    at_exit=True,
+                )
+            )
+        return found
+
+    def _living(self) -> list[int]:
+        return [
+            self._tracker.pid_of(int(row["tgid"])) for row in self._tracker.processes() if not row["ended_ns"]
+        ]
+
+    def _table(self, pid: int) -> Rows:
+        try:
+            return self._tracker.table(pid)
+        except TargetGone:
+            return self._tracker.ended()[:0]
+
+    def _links(self, pid: int) -> dict[int, FdLink]:
+        try:
+            return {link.fd: link for link in self._host.fd_links(pid)}
+        except AccessError:
+            return {}
+
+    def _descriptor(
+        self,
+        pid: int,
+        row: Rows,
+        life: Rows | None,
+        link: FdLink | None,
+        references: dict[int, int],
+        now_ns: int,
+    ) -> Descriptor:
+        file, fd, inode = int(row["file"]), int(row["fd"]), int(row["inode"])
+        name = "" if link is None else link.name
+        if link is not None and (link.inode or link_inode(name) or inode) != inode:
+            name = ""  # the number was given to another file between the two looks
+        kind = kind_of(int(row["kind"]))
+        if kind is DescriptorKind.OTHER and name:
+            kind = descriptor_kind(name)
+        born_ns = 0 if life is None else int(life["born_ns"])
+        if life is not None and born_ns:
+            origin, since_ns = Origin.TRACED, born_ns
+        elif self._before.get((pid, fd)) == file:
+            origin, since_ns = Origin.BEFORE, self._first_seen_ns
+        else:
+            origin, since_ns = (Origin.UNKNOWN if pid == self._pid else Origin.INHERITED), now_ns
+        return Descriptor(
+            pid=pid,
+            fd=fd,
+            kind=kind,
+            origin=origin,
+            inode=inode,
+            device=int(row["device"]),
+            file_ref=references.setdefault(file, len(references) + 1),
+            name=name,
+            flags_raw=int(row["flags"]),
+            cloexec=bool(row["cloexec"]),
+            birthplace=int(life["site"]) if life is not None and origin is Origin.TRACED else None,
+            born_mono_ns=born_ns or None,
+            seen_since_mono_ns=since_ns,
+            goid=owner_goid(int(life["owner"])) if life is not None and origin is Origin.TRACED else None,
+            tid=int(life["tid"]) if life is not None and origin is Origin.TRACED else None,
+        )
+
+    def _put_births(self, evidence: Evidence, table: list[Descriptor]) -> BirthplaceBuilder:
+        """Put birthplaces and the table; ``Descriptor.birthplace`` holds the kernel's site id until here."""
+        now_ns = self._host.clock.mono_ns()
+        sockets = {state.inode: state for state in evidence.all(SocketState) if state.when == "end"}
+        by_site: dict[int, list[Descriptor]] = {}
+        for one in table:
+            if one.birthplace is not None:
+                by_site.setdefault(one.birthplace, []).append(one)
+        sites, site_ids = [], {}
+        for row in self._tracker.sites():
+            living = by_site.get(int(row["id"]), [])
+            site = self._raw_site(row, living, now_ns)
+            sites.append(site)
+            site_ids[site] = int(row["id"])
+
+        def kind(site: RawSite) -> DescriptorKind:
+            kinds = Counter(one.kind for one in by_site.get(site_ids[site], ()))
+            known = kinds.most_common(1)[0][0] if kinds else site.kind
+            return site.kind if known in (DescriptorKind.OTHER, DescriptorKind.SOCKET) else known
+
+        def listens(site: RawSite) -> bool:
+            states = [
+                sockets[one.inode].state for one in by_site.get(site_ids[site], ()) if one.inode in sockets
+            ]
+            if states:
+                return all(state == "LISTEN" for state in states)
+            return any("isten" in frame.function for frame in self._resolve(site.image, site.stack)[0][:12])
+
+        builder = self._builder()
+        birthplaces, ids = builder.build(sites, kind, listens, self._times)
+        numbers = {site_ids[site]: number for site, number in ids.items()}
+        final = [_with_birthplace(one, numbers) for one in table]
+        peers: dict[int, Counter[str]] = {}
+        for one in final:
+            if one.birthplace is not None:
+                peers.setdefault(one.birthplace, Counter())[peer_of(one, sockets.get(one.inode or 0))] += 1
+        evidence.put_all(Birthplace, (_with_peers(place, peers.get(place.id)) for place in birthplaces))
+        evidence.put_all(Descriptor, final)
+        here = [one for one in final if one.pid == self._pid and not one.at_exit]
+        if here and self._timeline and self._timeline[-1].mono_ns <= now_ns:
+            last = self._timeline[-1]
+            self._timeline.append(
+                TimelineSample(
+                    pid=self._pid,
+                    mono_ns=now_ns,
+                    alive=len(here),
+                    births=last.births,
+                    deaths=last.deaths,
+                    by_kind=kind_counts(here),
+                )
+            )
+        return builder
+
+    def _raw_site(self, row: Rows, living: list[Descriptor], now_ns: int) -> RawSite:
+        counts = row["lifetimes"].tolist()
+        lifetimes = tuple(
+            LifetimeBucket(*lifetime_bounds_ns(bucket), count) for bucket, count in enumerate(counts) if count
+        )
+        return RawSite(
+            image=self._image_of(row),
+            stack=int(row["stack"]),
+            callers=self._callers(row),
+            gopc=int(row["gopc"]),
+            syscall=syscall_name(int(row["nr"])),
+            kind=kind_of(int(row["kind"])),
+            births=int(row["births"]),
+            lifetimes=lifetimes,
+            samples=tuple(self._samples.get(int(row["id"]), ())),
+            ages_ns=tuple(now_ns - one.born_mono_ns for one in living if one.born_mono_ns is not None),
+        )
+
+    def _put_failures(self, evidence: Evidence, builder: BirthplaceBuilder) -> None:
+        bits = self._tracker.failed_flags
+        stacks = {int(row["id"]): int(row["stack"]) for row in self._tracker.sites()}
+        records = []
+        for number, row in enumerate(self._tracker.failures(), 1):
+            image = self._image_of(row)
+            stack, culprit = int(row["stack"]), int(row["culprit_stack"])
+            victim = stacks.get(int(row["victim_site"]), 0)
+            count = int(row["count"])
+            records.append(
+                CloseFailure(
+                    id=number,
+                    pid=image[0],
+                    error=errno_name(int(row["error"])),
+                    count=count,
+                    fds=tuple(sorted(set(row["fds"][: min(count, 16)].tolist()))),
+                    verdict=close_verdict(int(row["error"]), int(row["flags"]), bits),
+                    stack=builder.stack_id(image, stack),
+                    site=builder.site_of(image, stack),
+                    victim_stack=builder.stack_id(image, victim),
+                    victim_site=builder.site_of(image, victim),
+                    culprit_stack=builder.stack_id(image, culprit),
+                    culprit_site=builder.site_of(image, culprit),
+                    first_mono_ns=int(row["first_ns"]),
+                    last_mono_ns=int(row["last_ns"]),
+                )
+            )
+        evidence.put_all(CloseFailure, records)
+
+    def _put_refusals(self, evidence: Evidence, builder: BirthplaceBuilder) -> None:
+        records = []
+        for number, row in enumerate(self._tracker.refusals(), 1):
+            image = self._image_of(row)
+            records.append(
+                Refusal(
+                    id=number,
+                    pid=image[0],
+                    error=errno_name(int(row["error"])),
+                    syscall=syscall_name(int(row["nr"])),
+                    count=int(row["count"]),
+                    stack=builder.stack_id(image, int(row["stack"])),
+                    site=builder.site_of(image, int(row["stack"])),
+                    first_mono_ns=int(row["first_ns"]),
+                    last_mono_ns=int(row["last_ns"]),
+                )
+            )
+        evidence.put_all(Refusal, records)
+
+    # -- losses and cost ------------------------------------------------------------------------------------------------
+
+    def _put_losses(self, evidence: Evidence) -> None:
+        lost = {
+            name: count
+            for name, count in self._tracker.counters().items()
+            if name.startswith("lost_") and count
+        }
+        for name, count in lost.items():
+            evidence.gap(
+                Gap(
+                    what=f"some {name.removeprefix('lost_')} of the event stream",
+                    reason=GapReason.OVERRUN,
+                    detail=f"{count} did not fit into the kernel's table",
+                    remedy="trace for a shorter time, or report this: the tables are meant to be large enough",
+                    lost_count=count,
+                    probe=NAME,
+                )
+            )
+        problems = self._names.problems()
+        if problems:
+            evidence.gap(
+                Gap(
+                    what="names of some stack frames",
+                    reason=GapReason.UNSUPPORTED,
+                    detail="; ".join(problems[:4]),
+                    remedy="run as root, so that leadline may open what the process has mapped",
+                    probe=NAME,
+                )
+            )
+
+    def _count_cost(self, unknown: int) -> TracerCost:
+        programs = self._tracker.cost()
+        counters = self._tracker.counters()
+        return TracerCost(
+            bpf_ns=sum(program.run_ns for program in programs),
+            bpf_runs=sum(program.runs for program in programs),
+            births_seen=counters["count_births"],
+            deaths_seen=counters["count_deaths"],
+            lost_events=sum(count for name, count in counters.items() if name.startswith("lost_")),
+            stale_dropped=self._stale_dropped,
+            unknown_found=unknown,
+            uprobe_hits=counters["count_join_hits"] if self._uprobes else None,
+            uprobe_note=self._uprobe_note,
+            reconciles=self._reconciles,
+            attach_ns=self._attach_ns,
+        )
+
+
+def _with_birthplace(one: Descriptor, numbers: dict[int, int]) -> Descriptor:
+    return (
+        one
+        if one.birthplace is None
+        else msgspec.structs.replace(one, birthplace=numbers.get(one.birthplace))
+    )
+
+
+def _with_peers(place: Birthplace, peers: Counter[str] | None) -> Birthplace:
+    if not peers:
+        return place
+    ordered: Iterable[tuple[str, int]] = sorted(peers.items(), key=lambda item: (-item[1], item[0]))
+    return msgspec.structs.replace(place, peers=tuple(pair for pair in ordered if pair[0])[:MAX_PEERS])
