@@ -4,6 +4,7 @@ from leadline.contracts.gap import gap_of
 from leadline.contracts.host import Clock, FdLink, Host, MappedFile, ProcessHandle
 from leadline.contracts.probe import Observation, Probe, ProbeInfo
 from leadline.contracts.rule import Rule, RuleInfo, Stage
+from leadline.contracts.verdicts import Verdicts
 
 __all__ = [
     "Clock",
@@ -17,5 +18,6 @@ __all__ = [
     "Rule",
     "RuleInfo",
     "Stage",
+    "Verdicts",
     "gap_of",
 ]

@@ -69,11 +69,16 @@ class Page:
                 self.lines.append((*head, (row, style)))
                 head, used = ((" " * indent, ""),), indent
 
-    def render(self, *, color: bool) -> str:
-        """Return the text; with ``color`` it holds terminal escapes (only leadline's own)."""
+    def rows(self) -> list[tuple[Span, ...]]:
+        """Return the lines without empty ones at the end."""
         rows = list(self.lines)
         while rows and not rows[-1]:
             rows.pop()
+        return rows
+
+    def render(self, *, color: bool) -> str:
+        """Return the text; with ``color`` it holds terminal escapes (only leadline's own)."""
+        rows = self.rows()
         if color:
             return _colored(rows)
         return "".join("".join(text for text, _ in spans).rstrip() + "\n" for spans in rows)

@@ -6,12 +6,13 @@ may come from the target is already :func:`~leadline.model.printable`.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 
 from leadline import __version__
-from leadline.contracts.verdicts import Verdicts
+from leadline.contracts import Verdicts
 from leadline.evidence import Evidence
 from leadline.evidence.kinds import Birthplace, ProcessInfo, SelfCost, Window
 from leadline.evidence.queries import birthplaces, headroom, open_counts, stacks, target, whole_stack
@@ -29,6 +30,8 @@ from leadline.model import (
     printable,
 )
 from leadline.report.census import CensusView, census_view
+from leadline.report.series import Series, TimelineView, place_series, timeline_view
+from leadline.report.sockets import TableView, socket_table
 
 __all__ = [
     "BecauseView",
@@ -167,7 +170,7 @@ class GapView:
 
 @dataclass(frozen=True, slots=True)
 class PlaceView:
-    """One birthplace as a row."""
+    """One birthplace as a row; ``is_blamed`` when a finding above info names it."""
 
     id: int
     kind: str
@@ -180,6 +183,8 @@ class PlaceView:
     oldest: str
     peers: tuple[str, ...]
     groups: tuple[FrameGroup, ...]
+    series: Series | None
+    is_blamed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +210,11 @@ class ReportView:
     gaps: tuple[GapView, ...]
     census: CensusView
     places: tuple[PlaceView, ...]
+    timeline: TimelineView
+    sockets: TableView
     cost: str
     version: str
+    begin_utc: str
 
 
 def make_view(evidence: Evidence, verdicts: Verdicts) -> ReportView:
@@ -215,6 +223,8 @@ def make_view(evidence: Evidence, verdicts: Verdicts) -> ReportView:
     findings = tuple(_finding(one) for one in sorted(verdicts.findings, key=lambda one: one.severity.rank))
     not_judged = _not_judged(verdicts.not_judged)
     gaps = tuple(_gap(gap) for gap in (*evidence.all(Gap), *verdicts.gaps))
+    blamed = _blamed(verdicts.findings)
+    window = evidence.first(Window)
     quiet = [one for one in verdicts.cleared if one.pattern == "none"]
     return ReportView(
         title="no process" if process is None else f"{printable(process.comm)} (pid {process.pid})",
@@ -226,10 +236,35 @@ def make_view(evidence: Evidence, verdicts: Verdicts) -> ReportView:
         not_judged=not_judged,
         gaps=gaps,
         census=census_view(evidence),
-        places=_places(evidence),
+        places=_places(evidence, blamed),
+        timeline=timeline_view(evidence, blamed),
+        sockets=socket_table(evidence, frozenset(blamed), None if process is None else process.pid),
         cost=_cost(evidence.first(SelfCost)),
         version=__version__,
+        begin_utc="" if window is None else _utc(window.begin_unix_ns),
     )
+
+
+def _blamed(findings: tuple[Finding, ...]) -> tuple[int, ...]:
+    """Return the birthplaces that findings above info cite, most severe first."""
+    ordered = sorted(findings, key=lambda one: one.severity.rank)
+    references = [
+        because.evidence for one in ordered if one.severity is not Severity.INFO for because in one.because
+    ]
+    numbers = [
+        reference.removeprefix("birthplace:")
+        for reference in references
+        if reference.startswith("birthplace:")
+    ]
+    return tuple(dict.fromkeys(int(number) for number in numbers if number.isdecimal()))
+
+
+def _utc(unix_ns: int) -> str:
+    """Return a wall-clock time such as ``2026-09-21 14:13:20 UTC``; "" when it is out of range."""
+    try:
+        return dt.datetime.fromtimestamp(unix_ns // 1_000_000_000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return ""
 
 
 def frame_groups(frames: tuple[SiteFrame, ...]) -> tuple[FrameGroup, ...]:
@@ -386,12 +421,20 @@ def _gap(gap: Gap) -> GapView:
     return GapView(printable(gap.what), gap.reason.value, detail, _lines(gap.remedy))
 
 
-def _places(evidence: Evidence) -> tuple[PlaceView, ...]:
+def _places(evidence: Evidence, blamed: tuple[int, ...]) -> tuple[PlaceView, ...]:
     known = stacks(evidence)
-    return tuple(_place_view(place, whole_stack(place, known)) for place in birthplaces(evidence))
+    window = evidence.first(Window)
+    begin_ns = 0 if window is None else window.begin_mono_ns
+    ordered = sorted(birthplaces(evidence), key=lambda place: place.id not in blamed)
+    return tuple(
+        _place_view(place, whole_stack(place, known), begin_ns, is_blamed=place.id in blamed)
+        for place in ordered
+    )
 
 
-def _place_view(place: Birthplace, frames: tuple[SiteFrame, ...]) -> PlaceView:
+def _place_view(
+    place: Birthplace, frames: tuple[SiteFrame, ...], begin_ns: int, *, is_blamed: bool
+) -> PlaceView:
     site = place.site or (frames[0] if frames else None)
     return PlaceView(
         id=place.id,
@@ -405,6 +448,8 @@ def _place_view(place: Birthplace, frames: tuple[SiteFrame, ...]) -> PlaceView:
         oldest=format_duration(place.ages_ns[-1]) if place.ages_ns else "",
         peers=tuple(f"{printable(peer)} ({count:,})" for peer, count in place.peers),
         groups=frame_groups(frames),
+        series=place_series(place, begin_ns),
+        is_blamed=is_blamed,
     )
 
 

@@ -216,7 +216,7 @@ def _gaps(page: Page, view: ReportView, *, verbose: bool) -> None:
     for gap in shown:
         detail = gap.detail if verbose else gap.detail.partition("\n")[0]
         page.text(
-            f"{gap.what}: {gap.reason}{f' ({detail})' if detail else ''}", indent=4, first=(("  ", ""),)
+            f"{gap.what}: {gap.reason}{f' ({detail})' if detail else ''}", indent=4, first=(("  - ", "dim"),)
         )
         _remedy(page, gap.remedy)
     _more(page, len(view.gaps) - len(shown))
