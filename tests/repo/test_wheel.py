@@ -57,7 +57,7 @@ def test_it_holds_what_is_loaded_by_name(wheel: Path) -> None:
     for pattern in (
         r"leadline/py\.typed",
         r"leadline/probes/trace_descriptors/\w+\.x86_64\.lskel",
-        r"leadline/report/report\.schema\.json",
+        r"leadline/export/report\.schema\.json",
         r"leadline/lab/programs/go\.mod",
         r"leadline/lab/programs/[\w-]+/main\.go",
         r"leadline-[\d.]+\.dist-info/licenses/LICENSE",

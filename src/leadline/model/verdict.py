@@ -118,6 +118,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """A place in the source that a finding names.
 
     Attributes:
+        function, file, line: as in SiteFrame.
         role: ``acquired`` (made the descriptor), ``caller`` (asked for it from another goroutine), ``created-by`` (the ``go``
             statement), ``closed`` (closed it or failed to), ``parked``.
         stack: leaf first; may be empty.
@@ -180,9 +181,14 @@ class Cleared(msgspec.Struct, frozen=True, kw_only=True, tag="cleared"):
     """The rule looked and found it healthy, with the reason.
 
     Attributes:
+        code, name: of the rule.
         subject: what was looked at ("TCP sockets accepted at main.serve main.go:12").
         reason: why it is healthy, with numbers.
         pattern: the healthy pattern's name, such as ``plateau``, ``churning``, ``long-lived``, ``none``.
+        because: the evidence for it.
+        sites: places in the source that it is about; empty when none is known.
+        count: how many descriptors it is about, None when not countable.
+        kind: descriptor kind word of the report, None when not about one kind.
     """
 
     code: str
@@ -200,9 +206,13 @@ class NotJudged(msgspec.Struct, frozen=True, kw_only=True, tag="not_judged"):
     """The rule could not look, or saw too little to decide.
 
     Attributes:
+        code, name: of the rule.
         missing: what was missing, in the reader's words.
         remedy: what would make it judgeable.
         subject: what could not be judged; empty when the whole rule could not.
+        sites: places in the source that it is about; empty when none is known.
+        count: how many descriptors it is about, None when not countable.
+        kind: descriptor kind word of the report, None when not about one kind.
     """
 
     code: str
