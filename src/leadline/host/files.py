@@ -108,7 +108,7 @@ class FileTree:
         """
         path = f"{pid}/fd"
         try:
-            return os.stat(f"{self.proc_root}/{path}").st_size or len(os.listdir(f"{self.proc_root}/{path}"))
+            return Path(self.proc_root, path).stat().st_size or len(self.list_proc(path))
         except OSError as exc:
             self._fail(exc, path)
 
@@ -141,9 +141,7 @@ class FileTree:
                 continue
             links.append(self._with_stat(fd, name, directory) if name[:1] == "/" else FdLink(fd, name))
         if vanished and not links:
-            os.listdir(
-                directory
-            )  # tells a table that emptied (the process ended: ESRCH or ENOENT) from an unlucky one
+            os.listdir(directory)  # raises when the process ended, which empties its table first
         return links
 
     @staticmethod
