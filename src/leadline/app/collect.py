@@ -6,6 +6,8 @@ the final table does not contain.
 
 from __future__ import annotations
 
+import dataclasses
+import resource
 import threading
 import traceback
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from leadline.evidence import Evidence
-from leadline.evidence.kinds import KINDS, Descriptor, SocketState, Window
+from leadline.evidence.kinds import KINDS, Descriptor, SelfCost, SocketState, TimelineSample, Window
 from leadline.model import AccessError, Gap, GapReason, TargetGone
 
 if TYPE_CHECKING:
@@ -52,6 +54,12 @@ class LiveTracer(Protocol):
 
     def interim(self, evidence: Evidence) -> None:
         """Put birthplaces and series as they stand, without detaching."""
+
+    def alive_now(self) -> TimelineSample | None:
+        """Return the latest sample of the target's table."""
+
+    def top(self, most: int) -> list[tuple[str, str, str, int, int, int]]:
+        """Return (function, place, kind, alive, births, deaths) of the places with most alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,22 @@ class Collector:
             except Exception as error:  # noqa: BLE001  the fence
                 self._fence(name, error)
         self.evidence.put(self._window(ended_by))
+        self._put_cost()
         return _pruned(self.evidence)
+
+    def _put_cost(self) -> None:
+        tracer_cost = getattr(self.tracer(), "cost", None)
+        cost = None if tracer_cost is None else tracer_cost()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        fields = {} if cost is None else dataclasses.asdict(cost)
+        self.evidence.put(
+            SelfCost(
+                cpu_ns=round((usage.ru_utime + usage.ru_stime) * 1e9),
+                rss_bytes=usage.ru_maxrss * 1024,
+                window_ns=self.elapsed_ns(),
+                **fields,
+            )
+        )
 
     def tracer(self) -> LiveTracer | None:
         """Return the descriptor observation at work, None when there is none."""

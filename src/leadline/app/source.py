@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def with_source(diagnosis: Diagnosis, tree: Path | None) -> Diagnosis:
     findings = tuple(
         msgspec.structs.replace(f, sites=tuple(fill(site) for site in f.sites)) for f in diagnosis.findings
     )
-    return type(diagnosis)(findings=findings, cleared=diagnosis.cleared, not_judged=diagnosis.not_judged)
+    return dataclasses.replace(diagnosis, findings=findings)
 
 
 def _read(tree: Path, recorded: str) -> list[str] | None:

@@ -8,18 +8,15 @@ from leadline.formats.gooffsets import lookup
 from leadline.formats.procmaps import parse_maps
 from leadline.formats.symbolize import ObjectCache, ProcessSymbols
 from leadline.model import AccessError, Malformed, SiteFrame
-from leadline.probes.trace_descriptors.tracker import GoOffsets, JoinPlace
+from leadline.probes.trace_descriptors.tracker import ASKERS, RELAYS, STARTERS, GoOffsets, JoinPlace
 
 if TYPE_CHECKING:
     from leadline.contracts import Host
     from leadline.probes.trace_descriptors.birthplaces import Image
 
-__all__ = ["MAX_FRAMES", "Names", "go_offsets", "join_places"]
+__all__ = ["MAX_FRAMES", "Names", "go_offsets", "go_version", "join_places", "starters"]
 
 MAX_FRAMES = 64
-ASKS = "net/http.(*Transport).queueForDial"
-ASKS_OFTEN = "net/http.(*Transport).roundTrip"
-RELAYS = "net.(*Dialer).DialContext"
 _ROOTS = ("runtime.goexit", "_start", "clone", "start_thread", "__libc_start")
 
 
@@ -113,11 +110,16 @@ def join_places(symbols: ProcessSymbols | None) -> list[JoinPlace]:
     """
     if symbols is None:
         return []
-    places = []
-    asks = symbols.function_offset(ASKS) or symbols.function_offset(ASKS_OFTEN)
-    if asks is not None:
-        places.append(JoinPlace(asks, relays=False))
-    relays = symbols.function_offset(RELAYS)
-    if relays is not None:
-        places.append(JoinPlace(relays, relays=True))
-    return places
+    wanted = [*((name, False) for name in ASKERS), *((name, True) for name in RELAYS)]
+    return [
+        JoinPlace(offset, relays=relays)
+        for name, relays in wanted
+        if (offset := symbols.function_offset(name)) is not None
+    ]
+
+
+def starters(symbols: ProcessSymbols | None) -> list[tuple[int, int]]:
+    """Return the run-time addresses of the functions that start goroutines which dial for others."""
+    if symbols is None:
+        return []
+    return [found for name in STARTERS if (found := symbols.function_range(name)) is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,7 +29,7 @@ from leadline.formats.proctable import kind_counts
 from leadline.model import AccessError, Gap, GapReason, TargetGone
 from leadline.probes.trace_descriptors.birthplaces import BirthplaceBuilder, RawSite, peer_of
 from leadline.probes.trace_descriptors.closes import close_verdict, errno_name
-from leadline.probes.trace_descriptors.names import Names, go_offsets, go_version, join_places
+from leadline.probes.trace_descriptors.names import Names, go_offsets, go_version, join_places, starters
 from leadline.probes.trace_descriptors.surface import kind_of, lifetime_bounds_ns, owner_goid, syscall_name
 from leadline.probes.trace_descriptors.tracker import Tracker
 
@@ -133,6 +134,7 @@ class DescriptorObservation:
         self._seen_images: set[Image] = set()
         self._stale_dropped = 0
         self._reconciles = 0
+        self._cost: TracerCost | None = None
         symbols = None if next_program is not None else self._names.open((pid, 0))
         now = self._offsets(symbols, evidence)
         self._tracker.start(
@@ -177,21 +179,18 @@ class DescriptorObservation:
         """Return the latest sample of the target's table."""
         return self._timeline[-1] if self._timeline else None
 
-    def top(self, most: int) -> list[tuple[str, int, int, int]]:
-        """Return (place, alive, births, deaths) of the birthplaces with most alive, for the live view."""
-        rows: Counter[tuple[str, str]] = Counter()
-        births: Counter[tuple[str, str]] = Counter()
+    def top(self, most: int) -> list[tuple[str, str, str, int, int, int]]:
+        """Return (function, place, kind, alive, births, deaths) of the places with most alive, for the live view."""
+        alive: Counter[tuple[str, str, str]] = Counter()
+        births: Counter[tuple[str, str, str]] = Counter()
+        builder = self._builder()
         for row in self._tracker.sites():
-            image = self._image_of(row)
-            site = self._builder().site_of(image, int(row["stack"]), self._callers(row), int(row["gopc"]))
-            place = ("?" if site is None else site.function, kind_of(int(row["kind"])).value)
+            site = builder.site_of(self._image_of(row), int(row["stack"]), self._callers(row), int(row["gopc"]))
+            where = "" if site is None or site.file is None else f"{PurePosixPath(site.file).name}:{site.line}"
+            place = ("?" if site is None else site.function, where, kind_of(int(row["kind"])).value)
             births[place] += int(row["births"])
-            rows[place] += int(row["births"]) - int(row["deaths"])
-        return [
-            (f"{function} ({kind})", alive, births[function, kind], births[function, kind] - alive)
-            for (function, kind), alive in rows.most_common(most)
-            if alive > 0 or births[function, kind] > 0
-        ]
+            alive[place] += int(row["births"]) - int(row["deaths"])
+        return [(*place, count, births[place], births[place] - count) for place, count in alive.most_common(most)]
 
     # -- the end --------------------------------------------------------------------------------------------------------
 
@@ -211,8 +210,8 @@ class DescriptorObservation:
         finally:
             self._tracker.close()
 
-    def cost(self) -> TracerCost:
-        """Return what tracing cost; after ``finish``."""
+    def cost(self) -> TracerCost | None:
+        """Return what tracing cost; None before ``finish``, or when that failed."""
         return self._cost
 
     # -- attaching ------------------------------------------------------------------------------------------------------
@@ -250,12 +249,12 @@ class DescriptorObservation:
             )
             return
         try:
-            attached = self._tracker.add_join_uprobes(pid, f"/proc/{pid}/exe", places)
+            self._tracker.add_join_uprobes(pid, f"/proc/{pid}/exe", places, {pid: starters(symbols)})
         except AccessError as error:
             self._uprobe_note = "could not be attached"
             evidence.gap(gap_of(error, what="callers of connections that other goroutines dial", probe=NAME))
             return
-        self._uprobe_note = f"on: {attached.count} entry probes, hit once per dial"
+        self._uprobe_note = f"on: {len(places)} entry probes, hit once per dial"
 
     def _open_new_images(self) -> None:
         """Open the symbols of children and of programs called by exec while they live."""
@@ -280,7 +279,7 @@ class DescriptorObservation:
             self._tracker.add(pid, go=found)
             places = join_places(symbols) if self._uprobes else []
             if places:
-                self._tracker.add_join_uprobes(pid, f"/proc/{pid}/exe", places)
+                self._tracker.add_join_uprobes(pid, f"/proc/{pid}/exe", places, {pid: starters(symbols)})
         except AccessError:
             return  # it ended meanwhile: its births stay with their own stacks
 

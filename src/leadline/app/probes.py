@@ -1,0 +1,56 @@
+"""Which probes take part in what: the only place that names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leadline.contracts import ProbeInfo, gap_of
+from leadline.model import NotPermitted, Unsupported
+from leadline.probes import snapshot_descriptors, snapshot_netcounters, snapshot_process, snapshot_sockets
+from leadline.probes.trace_descriptors.observe import TraceDescriptors
+from leadline.probes.trace_snapshots import PROBE as TRACE_SNAPSHOTS
+
+if TYPE_CHECKING:
+    from leadline.contracts import Host, Observation, Probe
+    from leadline.evidence import Evidence
+    from leadline.formats.symbolize import ProcessSymbols
+
+__all__ = ["PROBES", "census_probes", "trace_probes"]
+
+PROBES = (
+    "leadline.probes.snapshot_descriptors",
+    "leadline.probes.snapshot_netcounters",
+    "leadline.probes.snapshot_process",
+    "leadline.probes.snapshot_sockets",
+    "leadline.probes.trace_descriptors",
+    "leadline.probes.trace_snapshots",
+)
+"""Every probe's module, by name."""
+
+
+class BirthsOrGrowth:
+    """Traces births and deaths by BPF, or compares tables where BPF is not to be had, and says so."""
+
+    INFO = ProbeInfo(name=TraceDescriptors.INFO.name, kinds=TraceDescriptors.INFO.kinds, cost=TraceDescriptors.INFO.cost)
+
+    def __init__(self, tracer: TraceDescriptors) -> None:
+        self._tracer = tracer
+
+    def begin(self, host: Host, pid: int, evidence: Evidence) -> Observation:
+        """Attach by the best means there is."""
+        try:
+            return self._tracer.begin(host, pid, evidence)
+        except (NotPermitted, Unsupported) as error:
+            evidence.gap(gap_of(error, what="births and deaths of descriptors, with the stacks that made them", probe=self.INFO.name))
+            return TRACE_SNAPSHOTS.begin(host, pid, evidence)
+
+
+def trace_probes(*, follow: bool, uprobes: bool, next_program: ProcessSymbols | None = None) -> tuple[Probe, ...]:
+    """Return the probes of a trace. Sockets are read before the descriptor table, so that the table is the last word."""
+    tracer = TraceDescriptors(follow=follow, uprobes=uprobes, next_program=next_program)
+    return (snapshot_netcounters.PROBE, snapshot_sockets.PROBE, BirthsOrGrowth(tracer), snapshot_process.PROBE)
+
+
+def census_probes() -> tuple[Probe, ...]:
+    """Return the probes of a single look, which need no rights for one's own processes."""
+    return (snapshot_sockets.PROBE, snapshot_descriptors.PROBE, snapshot_process.PROBE)
