@@ -112,15 +112,17 @@ static __always_inline void settle(struct fd_life *life, u64 now, bool timed, bo
 		__sync_fetch_and_add(&site->lifetimes[bucket], 1);
 }
 
-static __noinline int born(struct birth *birth, u32 fd, u32 kind)
+/* Functions that are not static are verified once, not once per way that leads to them: a tenth of the loading time. */
+__noinline int born(struct birth *birth, u32 fd, u32 kind)
 {
-	struct fd_key key = { .tgid = birth->tgid, .fd = fd };
+	struct fd_key key = { .fd = fd };
 	struct fd_life *life;
 	struct site *site;
 	u64 file, id = 0;
 
-	if (fd >> 30)
+	if (!birth || fd >> 30)
 		return 0;
+	key.tgid = birth->tgid;
 	file = file_of(fd);
 	if (!file && (kind & 255) == WHAT_IO_URING)
 		return 0; /* IORING_SETUP_REGISTERED_FD_ONLY returns an index, not a descriptor */
@@ -194,12 +196,16 @@ struct death {
 	u32 tgid;
 };
 
-static __noinline int died(struct death *death, u32 fd)
+__noinline int died(struct death *death, u32 fd)
 {
-	struct fd_key key = { .tgid = death->tgid, .fd = fd };
-	struct fd_life *life = bpf_map_lookup_elem(&fds, &key);
+	struct fd_key key = { .fd = fd };
+	struct fd_life *life;
 	bool same;
 
+	if (!death)
+		return 0;
+	key.tgid = death->tgid;
+	life = bpf_map_lookup_elem(&fds, &key);
 	if (!life) {
 		struct fd_life fresh = {
 			.died_ns = death->now,
@@ -338,6 +344,21 @@ static __always_inline struct who whoever(const struct process *process, u64 g, 
 	return who;
 }
 
+/* Whether a close looks like the second one of a double close, where the number has become somebody else's: it was
+ * made by another, in a place where makers close themselves, and this caller closed its life before. Such a close
+ * leaves its stack, for if its owner's own close fails later, this one is to blame. */
+static __always_inline bool is_suspicious(u32 tgid, u32 fd, u64 closer)
+{
+	struct fd_key key = { .tgid = tgid, .fd = fd };
+	struct fd_life *life = bpf_map_lookup_elem(&fds, &key);
+	struct site *site;
+
+	if (!life || !(life->state & FD_ALIVE) || life->owner == closer || life->previous_closer != closer)
+		return false;
+	site = bpf_map_lookup_elem(&sites, &life->site);
+	return site && site->deaths_foreign * 16 <= site->deaths;
+}
+
 SEC("tp_btf/sys_enter")
 int on_sys_enter(u64 *ctx)
 {
@@ -361,7 +382,7 @@ int on_sys_enter(u64 *ctx)
 		death.file = file_of(fd);
 		if (!death.file)
 			return 0; /* it will fail: the number's last life stays as it is, for the exit to judge */
-		if (process->flags & PROCESS_ARMED) {
+		if (process->flags & PROCESS_ARMED || is_suspicious(tgid, fd, who.owner)) {
 			death.stack = take_stack(ctx, &bytes);
 			keep_taken_stack(death.stack, bytes);
 			count(COUNT_CLOSE_STACKS, 1);
@@ -457,21 +478,31 @@ static __always_inline int close_failed(void *ctx, struct process *process, u32 
 	return 0;
 }
 
+/* Whether the goroutine was started by one of the library functions that start work for their caller. Without this
+ * check, whatever a goroutine starts after it has once asked for a connection would be laid at that old call's door. */
+static __always_inline bool started_for_caller(const struct process *process, u64 gopc)
+{
+	for (u32 i = 0; i < MAX_STARTERS; i++)
+		if (gopc >= process->starters[i].first && gopc < process->starters[i].end)
+			return true;
+	return false;
+}
+
 /* Look up who asked the goroutine's parent to work, and when the parent only relays, its parent too. */
-static __always_inline void join(struct birth *birth)
+static __always_inline void join(struct birth *birth, const struct process *process)
 {
 	struct caller_key key = { .goid = birth->who.parent, .tgid = birth->tgid };
 	const struct aim *now = aim();
 	struct caller *caller;
 
-	if (!birth->who.parent || !now || !now->join)
+	if (!birth->who.parent || !now || !now->join || !started_for_caller(process, birth->who.gopc))
 		return;
 	caller = bpf_map_lookup_elem(&callers, &key);
 	if (!caller)
 		return;
 	birth->caller1 = caller->stack;
 	count(COUNT_JOIN_USED, 1);
-	if (caller->role != CALLER_RELAYS || !caller->parent)
+	if (caller->role != CALLER_RELAYS || !caller->parent || !started_for_caller(process, caller->gopc))
 		return;
 	key.goid = caller->parent;
 	caller = bpf_map_lookup_elem(&callers, &key);
@@ -719,7 +750,7 @@ int on_sys_exit(u64 *ctx)
 	birth.now = bpf_ktime_get_ns();
 	birth.who = whoever(process, GO_G(regs), true);
 	birth.stack = take_stack(ctx, &birth.stack_bytes);
-	join(&birth);
+	join(&birth, process);
 	birth.base = mix(mix(mix(mix(mix(birth.stack, (u64)tgid << 32 | birth.image), nr), birth.caller1), birth.caller2),
 			 birth.who.gopc);
 	birth.highest_fd = process->highest_fd;
@@ -748,6 +779,7 @@ int on_fork(u64 *ctx)
 	fresh.start_boot_ns = child->start_boottime;
 	fresh.seen_ns = bpf_ktime_get_ns();
 	fresh.go = process->go;
+	__builtin_memcpy(fresh.starters, process->starters, sizeof(fresh.starters));
 	bpf_probe_read_kernel(fresh.comm, sizeof(fresh.comm), parent->comm);
 	if (bpf_map_update_elem(&processes, &child_tgid, &fresh, BPF_ANY))
 		count(LOST_PROCESSES, 1);
@@ -774,6 +806,7 @@ int on_exec(u64 *ctx)
 	process->image += 1;
 	process->go = process->go_next;
 	__builtin_memset(&process->go_next, 0, sizeof(process->go_next));
+	__builtin_memset(process->starters, 0, sizeof(process->starters));
 	bpf_probe_read_kernel(process->comm, sizeof(process->comm), task->comm);
 	return 0;
 }
@@ -862,6 +895,7 @@ int on_join(struct pt_regs *ctx)
 	key.tgid = tgid;
 	caller.stack = stack;
 	caller.parent = who.parent;
+	caller.gopc = who.gopc;
 	caller.role = bpf_get_attach_cookie(ctx);
 	bpf_map_update_elem(&callers, &key, &caller, BPF_ANY);
 	return 0;

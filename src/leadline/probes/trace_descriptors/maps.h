@@ -148,11 +148,13 @@ static __always_inline void read_ancestry(struct who *who, const struct process 
 }
 
 /* Hash the first `bytes` of the frames: 64 bits, so that no two stacks are ever taken for one. */
-static __always_inline u64 hash_frames(const struct stack *stack, u32 bytes)
+__noinline u64 hash_frames(const struct stack *stack, u32 bytes)
 {
 	u64 hash = 0x6C6561646C696E65ULL;
 	u32 frames = bytes / 8;
 
+	if (!stack)
+		return 0;
 	for (u32 i = 0; i < MAX_FRAMES; i++) {
 		if (i >= frames)
 			break;

@@ -97,6 +97,13 @@ struct go_offsets {
 	u16 gopc;
 };
 
+/* Addresses [first, end) of a function whose go statements start work for their caller. */
+#define MAX_STARTERS 8
+struct starter {
+	u64 first;
+	u64 end;
+};
+
 enum process_flag {
 	PROCESS_ARMED = 1, /* a close failed: keep the stack of every close from now on */
 	PROCESS_GONE = 2,
@@ -115,6 +122,7 @@ struct process {
 	struct go_offsets go;
 	struct go_offsets go_next; /* becomes `go` at the next exec */
 	char comm[16];
+	struct starter starters[MAX_STARTERS]; /* of the present image; all zero: no caller is looked for */
 };
 
 struct fd_key {
@@ -181,6 +189,7 @@ enum caller_role {
 struct caller {
 	u64 stack;
 	u64 parent;
+	u64 gopc;
 	enum caller_role role;
 	u32 zero;
 };

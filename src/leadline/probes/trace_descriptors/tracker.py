@@ -34,9 +34,10 @@ from numpy.typing import NDArray
 
 from leadline.contracts.bpf import Bpf, BpfObject, ProgramCost, Rows, UprobeAttachment
 from leadline.model import TargetGone, Unsupported
+from leadline.probes.trace_descriptors.reconcile import Comparison, Seen, compare, with_lives
 from leadline.probes.trace_descriptors.surface import syscall_tables
 
-__all__ = ["ASKERS", "RELAYS", "STARTERS", "GoOffsets", "JoinPlace", "Tracker"]
+__all__ = ["ASKERS", "RELAYS", "STARTERS", "GoOffsets", "JoinPlace", "Reconciled", "Tracker"]
 
 ASKERS: Final = ("net/http.(*Transport).queueForDial",)
 """Functions whose entry shows which goroutine wants a connection; queueForDial runs only when a new one is needed."""
@@ -56,6 +57,8 @@ _CALLER_RELAYS: Final = 2
 _MIN_FDS: Final = 4096
 _FD_ALIVE: Final = 1
 _FD_AT_EXIT: Final = 2
+_MORE_READINGS: Final = 3
+_READING_PAUSE_S: Final = 0.002
 
 
 class GoOffsets(NamedTuple):
@@ -81,6 +84,23 @@ class JoinPlace(NamedTuple):
     relays: bool
 
 
+class Reconciled(NamedTuple):
+    """One comparison of belief and truth.
+
+    Attributes:
+        rows: the kernel's table (as of ``Tracker.table``) with ``origin`` (``reconcile.Seen``, never TRANSIENT), ``site``,
+            ``born_ns``, ``owner``, ``nr``, ``birth_tid`` of traced descriptors and ``seen_since_ns``. Without a life in the
+            stream a descriptor is BEFORE when the first table of a named process had it, INHERITED in that of a child,
+            else UNKNOWN.
+        stale: numbers that were believed open, are not, and were dropped; counted in ``stale`` of their site.
+        unknown: numbers that came by a way the stream does not see, since the last comparison.
+    """
+
+    rows: Rows
+    stale: tuple[int, ...]
+    unknown: tuple[int, ...]
+
+
 class Tracker:
     """The programs at work. Use as a context manager, or close it.
 
@@ -96,7 +116,15 @@ class Tracker:
         self._tgids: dict[int, int] = {}
         self._pids: dict[int, int] = {}
         self._stacks: dict[int, tuple[int, ...]] = {}
+        self._seen: dict[int, dict[tuple[int, int], tuple[Seen, int]]] = {}
+        self._stale: dict[int, int] = {}
+        self._ended: dict[int, Rows] = {}
+        self._ended_sites: list[Rows] = []
+        self._ended_rows: list[Rows] = []
         self._only = 0
+        self.reconciles = 0
+        self.stale_dropped = 0
+        self.unknown_found = 0
         self._measuring = False
 
     # -- start and stop ---------------------------------------------------------------------------------------------
@@ -111,7 +139,7 @@ class Tracker:
         max_fds: int = 65536,
         measure: bool = False,
     ) -> None:
-        """Load, name the processes, attach. What happens from the return on is seen; see ``table`` for what was before.
+        """Load, name the processes, attach. What happens from the return on is seen; ``reconcile`` tells what was before.
 
         Args:
             pids: processes, in our pid namespace.
@@ -150,6 +178,8 @@ class Tracker:
         self._aim(only_tgid=only)
         for program in (*_ALWAYS, *(("on_fork",) if follow else ())):
             self._object.attach_tracepoint(program)
+        for pid in pids:
+            self.reconcile(pid)
 
     def add(self, pid: int, *, go: GoOffsets | None = None, go_after_exec: GoOffsets | None = None) -> int:
         """Name one more process, or tell anew where its g's fields are; return its tgid.
@@ -199,7 +229,11 @@ class Tracker:
         return self._object
 
     def add_join_uprobes(
-        self, pid: int | None, path: str, places: Sequence[JoinPlace], starters: Mapping[int, Sequence[tuple[int, int]]]
+        self,
+        pid: int | None,
+        path: str,
+        places: Sequence[JoinPlace],
+        starters: Mapping[int, Sequence[tuple[int, int]]],
     ) -> UprobeAttachment:
         """Probe the entries of functions in which goroutines ask others to open connections.
 
@@ -259,22 +293,123 @@ class Tracker:
         return self._tgids.get(pid, pid)
 
     def sites(self) -> Rows:
-        """Return every exact place of birth, with ``id``."""
+        """Return every exact place of birth with ``id`` and ``stale`` (lives that ``reconcile`` dropped)."""
         keys, values = self._object_now.map("sites").dump()
-        return _joined(values, id=keys["value"])
+        live = _joined(values, id=keys["value"], stale=self._stale_of(keys["value"]))
+        if not self._ended_sites:
+            return live
+        return np.concatenate([live, *self._ended_sites])
+
+    def _stale_of(self, ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        return np.array([self._stale.get(int(site), 0) for site in ids], np.uint64)
 
     def alive(self) -> Rows:
         """Return the descriptors that are believed open, of all processes that still run."""
         return self._lives(_FD_ALIVE)
 
-    def ended(self) -> Rows:
-        """Return the descriptors that were open when their process ended."""
-        return self._lives(_FD_ALIVE | _FD_AT_EXIT)
-
     def _lives(self, state: int) -> Rows:
         keys, values = self._object_now.map("fds").dump()
         wanted = values["state"] == state
         return _joined(values[wanted], tgid=keys["tgid"][wanted], fd=keys["fd"][wanted])
+
+    def ended(self) -> Rows:
+        """Return the descriptors that were open in the moment before their process ended, as rows of ``alive``."""
+        self.harvest()
+        rows = self._lives(_FD_ALIVE)[:0]
+        return np.concatenate([rows, *self._ended_rows])
+
+    def reconcile(self, pid: int) -> Reconciled:
+        """Compare belief and truth for one process: drop what is gone, name what came unseen.
+
+        Both are read several times within some milliseconds when they differ, because a descriptor that is made or closed
+        between the two readings looks wrong once.
+
+        Raises:
+            TargetGone: no such process (any more).
+        """
+        self.reconciles += 1
+        rows, suspects = self._compared(pid)
+        for _ in range(_MORE_READINGS):
+            if not suspects.stale and not suspects.unknown:
+                break
+            time.sleep(_READING_PAUSE_S)
+            rows, again = self._compared(pid)
+            suspects = Comparison(
+                again.life_of, again.stale & suspects.stale, again.unknown & suspects.unknown
+            )
+        stale = self._drop_stale(pid, suspects.stale)
+        unknown = self._name_unseen(pid, rows, suspects.unknown)
+        return Reconciled(rows[rows["origin"] != Seen.TRANSIENT], stale, unknown)
+
+    def _compared(self, pid: int) -> tuple[Rows, Comparison]:
+        """Read belief, then truth; what was known to be there unseen is no suspect."""
+        alive = self.alive()
+        lives = alive[alive["tgid"] == self.tgid_of(pid)]
+        table = self.table(pid)
+        found = compare(table, lives)
+        unexplained = found.unknown - self._seen.get(pid, {}).keys()
+        return with_lives(table, lives, found.life_of), found._replace(unknown=unexplained)
+
+    def _drop_stale(self, pid: int, stale: frozenset[tuple[int, int]]) -> tuple[int, ...]:
+        fds = self._object_now.map("fds")
+        dropped = []
+        for fd, born_ns in sorted(stale):
+            key = _u32(self.tgid_of(pid)) + _u32(fd)
+            life = fds.lookup(key)
+            if life is None or life["born_ns"][0] != born_ns or life["state"][0] != _FD_ALIVE:
+                continue
+            if fds.delete(key):
+                dropped.append(fd)
+                site = int(life["site"][0])
+                self._stale[site] = self._stale.get(site, 0) + 1
+        self.stale_dropped += len(dropped)
+        return tuple(dropped)
+
+    def _name_unseen(self, pid: int, rows: Rows, unknown: frozenset[tuple[int, int]]) -> tuple[int, ...]:
+        """Give every row without a life its origin; return the numbers that came unseen since the last time."""
+        first = pid not in self._seen
+        seen = self._seen.setdefault(pid, {})
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        fresh = (Seen.BEFORE if pid in self._tgids else Seen.INHERITED) if first else Seen.UNKNOWN
+        seen.update(dict.fromkeys(unknown, (fresh, now)))
+        there = set(zip(rows["fd"].tolist(), rows["file"].tolist(), strict=True))
+        for gone in seen.keys() - there:
+            del seen[gone]
+        for index in np.flatnonzero(rows["origin"] == Seen.TRANSIENT):
+            known = seen.get((int(rows["fd"][index]), int(rows["file"][index])))
+            if known is not None:
+                rows["origin"][index], rows["seen_since_ns"][index] = known
+        came = tuple(sorted(fd for fd, _ in unknown)) if fresh is Seen.UNKNOWN else ()
+        self.unknown_found += len(came)
+        return came
+
+    def harvest(self) -> int:
+        """Take ended processes out of the kernel's maps and keep what they left here; return how many there were.
+
+        ``sites``, ``ended`` and ``processes`` still tell of them. Call it now and then when following children, so that the
+        maps do not fill up with the dead.
+        """
+        processes = self.processes()
+        gone = processes[(processes["ended_ns"] != 0) & ~np.isin(processes["tgid"], list(self._ended))]
+        if not len(gone):
+            return 0
+        keys, values = self._object_now.map("fds").dump()
+        theirs = np.isin(keys["tgid"], gone["tgid"])
+        rows = _joined(values[theirs], tgid=keys["tgid"][theirs], fd=keys["fd"][theirs])
+        self._object_now.map("fds").delete_many(keys[theirs])
+        self._ended_rows.append(rows[rows["state"] == (_FD_ALIVE | _FD_AT_EXIT)])
+        ids, sites = self._object_now.map("sites").dump()
+        ended = np.isin(sites["tgid"], gone["tgid"])
+        if ended.any():
+            kept = _joined(sites[ended], id=ids["value"][ended], stale=self._stale_of(ids["value"][ended]))
+            self._ended_sites.append(kept)
+            self._object_now.map("sites").delete_many(ids[ended])
+        for process in gone:
+            tgid = int(process["tgid"])
+            self._ended[tgid] = process.copy()
+            self._seen.pop(self.pid_of(tgid), None)
+            self._object_now.map("processes").delete(_u32(tgid))
+        return len(gone)
 
     def stack_ips(self, stack: int) -> tuple[int, ...]:
         """Return the addresses of a stack, leaf first (the first is exact, the others are return addresses); () when unknown."""
@@ -307,7 +442,7 @@ class Tracker:
 
     @property
     def failed_flags(self) -> dict[str, int]:
-        """Return the bits of ``flags`` in ``failures``, by name."""
+        """Return the bits of ``flags`` in ``failures`` by name (records.h, enum failed)."""
         return dict(self._object_now.enums["failed"])
 
     def refusals(self) -> Rows:
@@ -316,9 +451,16 @@ class Tracker:
         return _joined(values, **{name: keys[name] for name in keys.dtype.names or ()})
 
     def processes(self) -> Rows:
-        """Return the traced processes: ``tgid``, ``parent``, ``image``, ``ended_ns``, ``exit_code``, ``open_at_exit``..."""
+        """Return the traced processes, harvested ones too.
+
+        Fields: ``tgid``, ``parent`` (tgid; 0 for named ones), ``image`` (execs seen), ``flags``, ``start_boot_ns``, ``seen_ns``,
+        ``ended_ns`` (0 while it runs), ``exit_code`` (as wait(2) has it), ``open_at_exit`` (count, untraced ones included),
+        ``comm``...
+        """
         keys, values = self._object_now.map("processes").dump()
-        return _joined(values, tgid=keys["value"])
+        live = _joined(values, tgid=keys["value"])
+        again = [record for tgid, record in self._ended.items() if tgid not in live["tgid"]]
+        return np.concatenate([live, np.array(again, live.dtype)]) if again else live
 
     def counters(self) -> dict[str, int]:
         """Return events and losses since the start: names of ``enum counter`` in lower case."""
