@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from leadline.lab.catalog import PROGRAMS, PROGRAMS_DIR, find
 from leadline.lab.go_tool import GoTool, find_go
 from leadline.model import DeadlineExceeded, LeadlineError, Unsupported
 
-__all__ = ["Flavour", "build", "build_all"]
+__all__ = ["Flavour", "build", "build_all", "second_name"]
 
 _BUILD_DEADLINE_S = 600.0
 _KEEP_S = 7 * 24 * 3600.0
@@ -91,26 +92,32 @@ def build_all(
                 f"{name} needs Go {program.min_go[0]}.{program.min_go[1]}, this is {go.version}",
                 remedy="put a newer go on PATH",
             )
-        paths[name] = _place(name, flavour, go)
+        paths[name] = _place(program.source_folder, flavour, go)
+    for path in paths.values():
+        with suppress(FileNotFoundError):
+            os.utime(path.parent)  # used just now, so not to be forgotten
     if not all(path.exists() for path in paths.values()):
         with locked(cache_dir() / "lab.lock", deadline_s=_BUILD_DEADLINE_S):
-            missing = {name: path for name, path in paths.items() if not path.exists()}
+            missing = {path.name: path for path in paths.values() if not path.exists()}
             if missing:
                 _build_missing(missing, flavour, go, jobs)
                 _forget_unused()
-    for path in paths.values():
-        os.utime(path.parent)  # used just now
     return paths
 
 
-def _place(name: str, flavour: Flavour, go: GoTool) -> Path:
+def second_name(binary: Path) -> Path:
+    """Return the name under which the second process of a program runs, so that its own name means the observed one."""
+    return binary.with_name(f"peer-of-{binary.name}")
+
+
+def _place(folder: str, flavour: Flavour, go: GoTool) -> Path:
     # The key covers all that goes into the binary, and the folder: its path is recorded in the line table.
     digest = hashlib.sha256(f"{go.version}\0{go.path}\0{flavour.name}\0{PROGRAMS_DIR}\0".encode())
     shared = [PROGRAMS_DIR / "go.mod", *(PROGRAMS_DIR / "internal").rglob("*.go")]
     shared += (path for path in (PROGRAMS_DIR / "third_party").rglob("*") if path.is_file())
-    for path in sorted([*shared, *(PROGRAMS_DIR / name).rglob("*.go")]):
+    for path in sorted([*shared, *(PROGRAMS_DIR / folder).rglob("*.go")]):
         digest.update(f"{path.relative_to(PROGRAMS_DIR)}\0".encode() + path.read_bytes() + b"\0")
-    return cache_dir() / "lab" / f"{go.version}-{flavour.name}" / digest.hexdigest()[:16] / name
+    return cache_dir() / "lab" / f"{go.version}-{flavour.name}" / digest.hexdigest()[:16] / folder
 
 
 def _build_missing(missing: dict[str, Path], flavour: Flavour, go: GoTool, jobs: int) -> None:
@@ -137,7 +144,10 @@ def _build_missing(missing: dict[str, Path], flavour: Flavour, go: GoTool, jobs:
             )
         for name, path in missing.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            (out / name).rename(path)  # atomic: whoever looks sees a whole binary or none
+            second = second_name(path)
+            second.unlink(missing_ok=True)
+            second.hardlink_to(out / name)
+            (out / name).rename(path)  # last and atomic: whoever looks sees a whole binary or none
 
 
 def _environment(scratch: Path) -> dict[str, str]:
@@ -158,7 +168,7 @@ def _environment(scratch: Path) -> dict[str, str]:
         "GOWORK": "off",
         "GOPROXY": "off",
         "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-buildvcs=false -mod=mod -modcacherw",
+        "GOFLAGS": "-buildvcs=false -mod=readonly",
         "GOTELEMETRY": "off",
         "CGO_ENABLED": "0",
     }

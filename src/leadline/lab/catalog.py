@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from leadline.lab._faults import FAULTS
-from leadline.lab._healthy import HEALTHY
-from leadline.lab._program import LabProgram, OtherEnd
+from leadline.lab.faults import FAULTS
+from leadline.lab.healthy import HEALTHY
+from leadline.lab.program import LabProgram, OtherEnd
 from leadline.model import UsageError
 
 __all__ = ["PROGRAMS", "PROGRAMS_DIR", "LabProgram", "OtherEnd", "Want", "find", "source", "wants"]
@@ -64,7 +64,7 @@ def find(name: str) -> LabProgram:
 
 def source(name: str) -> tuple[Path, ...]:
     """Return the Go files of a program, ``main.go`` first."""
-    folder = PROGRAMS_DIR / find(name).name
+    folder = PROGRAMS_DIR / find(name).source_folder
     files = sorted(folder.rglob("*.go"), key=lambda path: (path.name != "main.go", path))
     return tuple(files)
 
@@ -76,10 +76,11 @@ def wants(name: str) -> tuple[Want, ...]:
     [('acquired', 'main.(*server).serve')]
     """
     found: list[Want] = []
+    home = PROGRAMS_DIR / find(name).source_folder
     for path in source(name):
         text = path.read_text(encoding="utf-8")
         inside = path.relative_to(PROGRAMS_DIR)
-        package = "main" if path.parent == PROGRAMS_DIR / name else f"lab/{inside.parent.as_posix()}"
+        package = "main" if path.parent == home else f"lab/{inside.parent.as_posix()}"
         function = ""
         for number, line in enumerate(text.splitlines(), start=1):
             if head := _FUNCTION.match(line):

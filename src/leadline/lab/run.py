@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from leadline.lab.build import STRIPPED, Flavour, build
+from leadline.lab.build import STRIPPED, Flavour, build, second_name
 from leadline.lab.catalog import LabProgram, OtherEnd, find
 from leadline.lab.go_tool import GoTool
 from leadline.model import DeadlineExceeded, LeadlineError, TargetGone
@@ -124,7 +124,7 @@ class Running:
         binary: path of the executable.
         pid: of the observed process, in our pid namespace.
         addr: where clients find it; "" when it listens nowhere.
-        ready: the whole ready line (``child_pid`` for programs that leak in a child).
+        ready: the whole ready line.
         second_pid: of the second process; None when there is none or the program started it itself.
     """
 
@@ -182,6 +182,14 @@ class Running:
             if time.monotonic() > end:
                 raise DeadlineExceeded(f"{self.program.name} had done {done} after {deadline_s:.0f} s")
             time.sleep(_POLL_S)
+
+    def child_pid(self, *, deadline_s: float = READY_DEADLINE_S) -> int:
+        """Return the pid of the process that the program has started as its child (``child-leak``).
+
+        Raises:
+            DeadlineExceeded: it started none within ``deadline_s``. TargetGone: the program ended before.
+        """
+        return int(self._process.line_with("child_pid", deadline_s)["child_pid"])
 
     def words(self) -> str:
         """Return the end of what the program wrote on stderr."""
@@ -279,7 +287,7 @@ def _start(stack: ExitStack, command: Sequence[str | Path], folder: Path) -> _Pr
 
 
 def _second_command(binary: Path, arguments: Sequence[str], addr: str) -> list[str | Path]:
-    return [binary, *arguments, "-role", "peer", "-lifeline", "-hold", "-peer", addr]
+    return [second_name(binary), *arguments, "-role", "peer", "-lifeline", "-hold", "-peer", addr]
 
 
 def _pid_of(binary: Path, pid: int) -> int:

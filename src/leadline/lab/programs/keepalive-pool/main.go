@@ -1,5 +1,5 @@
 // A gateway with a large keep-alive pool: traffic grows from 4 to 48 requests at a time in five seconds and stays there. The
-// pool fills up with idle connections to its plateau; nothing leaks.
+// pool fills up to its plateau; nothing leaks.
 package main
 
 import (
@@ -13,7 +13,7 @@ func main() { rig.Main(rig.Service{N: 48, Rate: 10, Run: run, Upstream: upstream
 
 func upstream(r *rig.Rig) {
 	rig.ServeHTTP(r, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		time.Sleep(30 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 		w.Write([]byte(rig.Body()))
 	}))
 }
@@ -30,11 +30,10 @@ func run(r *rig.Rig) {
 	})
 }
 
-// askForEver is one of the many users of the pool: five requests a second.
+// askForEver is one of the many users of the pool, who asks again as soon as there is an answer.
 func askForEver(r *rig.Rig, client *http.Client) {
-	rig.Pace(5, func(int) bool {
+	for {
 		r.Must(rig.GetAndClose(client, "http://"+r.Peer+"/"))
 		r.Worked()
-		return true
-	})
+	}
 }

@@ -12,25 +12,27 @@ import (
 func TalkAndLeave(r *Rig) {
 	r.AnnounceClients()
 	Pace(r.Rate, func(i int) bool {
-		if r.N > 0 && i >= r.N {
-			return false
-		}
-		r.Must(TalkOnce(r.Peer, fmt.Sprintf("request %d", i)))
-		return true
+		go TalkOnce(r.Peer, fmt.Sprintf("request %d", i))
+		return r.N == 0 || i < r.N-1
 	})
 }
 
-// TalkOnce makes one connection, one exchange of lines, and closes. A server that says nothing gets two seconds.
-func TalkOnce(addr, line string) error {
+// TalkForEver is TalkAndLeave without an end.
+func TalkForEver(r *Rig) {
+	r.N = 0
+	TalkAndLeave(r)
+}
+
+// TalkOnce makes one connection, one exchange of lines, and closes. A server that says nothing gets half a second.
+func TalkOnce(addr, line string) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
-		return err
+		return
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(2 * time.Second))
+	conn.SetDeadline(time.Now().Add(500 * time.Millisecond))
 	fmt.Fprintln(conn, line)
 	bufio.NewReader(conn).ReadString('\n') // an answer, the end, or the deadline: all are fine
-	return nil
 }
 
 // GetForEver asks the service for path at the program's rate, over one connection that is kept alive.
@@ -55,4 +57,14 @@ func GetAndClose(client *http.Client, url string) error {
 	defer response.Body.Close()
 	Drain(response.Body)
 	return nil
+}
+
+// GetWithNewConnections asks the service for path at the program's rate, each time over a connection of its own.
+func GetWithNewConnections(r *Rig, path string) {
+	r.AnnounceClients()
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	Pace(r.Rate, func(int) bool {
+		go GetAndClose(client, "http://"+r.Peer+path)
+		return true
+	})
 }

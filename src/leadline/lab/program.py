@@ -21,21 +21,23 @@ class LabProgram:
     """One small Go service with one known fault, or a healthy twin.
 
     Attributes:
-        name: of the folder, the binary and the command line.
-        story: one sentence: what a person would tell about it.
+        name: on the command line; also of the folder and the binary, unless ``folder`` says otherwise.
+        story: what a person would say about it; goes after the name: "accept-leak: accepts connections ...".
         expects: rule codes that must be found; empty for a healthy program.
         healthy: name of the healthy pattern; empty when there is a fault.
         also: codes of consequences that may be found besides; no others may.
         kind: report word of the descriptors it is about (``tcp``, ``file`` ...); None when not about one kind.
-        count: how many descriptors of that kind are leaked in all when the program says ``finished``; for healthy
-            programs the plateau where there is an exact one; None when not countable.
+        count: faults: how many descriptors of that kind are leaked in all when the program says ``finished``, None
+            when not countable. Healthy programs: how many of that kind there are at most at one time, besides those
+            that were there before.
         before: how many of the same birthplace are already there when it says ``ready``.
         close_wait: how many sockets are in CLOSE_WAIT in the end.
         trace_s: seconds of observation, from the moment it is let go, after which the verdict must be reached.
         args: arguments that make it so; the program's own defaults are meant when empty.
         other_end: what its second process does.
         min_go: oldest Go release that builds it.
-        mission: row or section that asks for it.
+        mission: rows of the mission, or scenarios of the field notes, that ask for it.
+        folder: where its source is; "" when it has the program's name.
     """
 
     name: str
@@ -52,3 +54,14 @@ class LabProgram:
     other_end: OtherEnd = OtherEnd.NONE
     min_go: tuple[int, int] = (1, 21)
     mission: str = "A2 A3"
+    folder: str = ""
+
+    @property
+    def source_folder(self) -> str:
+        """Return the name of the folder with its source, which is the name of its binary too."""
+        return self.folder or self.name
+
+    @property
+    def is_healthy(self) -> bool:
+        """Return whether nothing may be found."""
+        return not self.expects

@@ -1,0 +1,3 @@
+module kit.example/kit
+
+go 1.21
