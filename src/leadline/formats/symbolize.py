@@ -1,0 +1,262 @@
+"""User stacks of a process as frames with names: Go with inlined calls, C, C++ and Rust from symbols.
+
+A stack arrives as instruction pointers, leaf first. All but the leaf are return addresses: the call is the instruction
+before, so they are looked up one byte earlier. A leaf in a system call also stands behind its instruction; a leaf at
+the very first instruction of a function (a uprobe) is exact.
+
+Addresses are turned into file offsets by proc/PID/maps and into linked addresses by the program headers, so neither
+ASLR nor the odd link address of position-independent Go files matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from leadline.formats.demangle import demangle
+from leadline.formats.elfimage import ElfImage
+from leadline.formats.elfsym import ElfSymbols
+from leadline.formats.framerole import RoleBook
+from leadline.formats.gobinary import GoBinary, open_go_binary
+from leadline.formats.gopclntab import GoFrame
+from leadline.formats.procmaps import MapEntry, ProcMaps
+from leadline.model import Malformed, SiteFrame
+
+__all__ = ["MappedObject", "ObjectCache", "Opener", "ProcessSymbols"]
+
+Opener = Callable[[MapEntry], memoryview | None]
+"""Returns the bytes of a mapped file or of the vdso, None when they may not or cannot be read."""
+
+_MAX_CACHED_ADDRESSES = 200_000
+_NATIVE_STARTUP = ("_start", "__libc_start", "start_thread", "clone", "__clone", "main")
+_NATIVE_STD = (
+    "std::",
+    "core::",
+    "alloc::",
+    "__gnu_cxx::",
+    "__rust",
+    "<std::",
+    "<core::",
+    "<alloc::",
+    "__cxa",
+)
+
+
+class MappedObject:
+    """One file (or the vdso) that is mapped into processes, opened for names.
+
+    Attributes:
+        name: path as in maps, without ``(deleted)``.
+        image: the ELF file; None when it could not be read or is not ELF.
+        go: the Go side, None for other languages.
+        problems: what was damaged or missing, in the reader's words.
+    """
+
+    def __init__(self, name: str, view: memoryview | None) -> None:
+        self.name = name
+        self.image: ElfImage | None = None
+        self.go: GoBinary | None = None
+        self.problems: list[str] = []
+        self._symbols: ElfSymbols | None = None
+        self._roles: RoleBook | None = None
+        if view is None:
+            self.problems.append(f"{name}: could not be opened")
+            return
+        try:
+            self.image = ElfImage(view)
+            self.go = open_go_binary(self.image)
+        except Malformed as exc:
+            self.problems.append(f"{name}: {exc}")
+        if self.go is not None:
+            self._roles = RoleBook(self.go.build_info, self.go.goroot)
+
+    @property
+    def build_id(self) -> str | None:
+        """Return the GNU or Go build id, None without one."""
+        return None if self.image is None else self.image.build_id
+
+    def entry_of(self, address: int) -> int | None:
+        """Return the first address of the function that holds a linked address, None when it is not known."""
+        if self.go is not None:
+            function = self.go.table.function_at(address)
+            if function is not None:
+                return function.entry
+        symbol = self._symbol_table().at(address) if self.image is not None else None
+        return None if symbol is None else symbol.address
+
+    def frames(self, address: int, *, is_main: bool) -> tuple[SiteFrame, ...]:
+        """Return the frames at a linked address, innermost first; one ``?`` frame when nothing is known."""
+        if self.go is not None and self._roles is not None:
+            found = self._go_frames(self.go, self._roles, address)
+            if found:
+                return found
+        symbol = None if self.image is None else self._symbol_table().at(address)
+        if symbol is None or not symbol.name:
+            return (SiteFrame(function="?", file=self.name or None),)
+        name = demangle(symbol.name)
+        role = self._native_role(name) if is_main and self.go is None else "native"
+        return (SiteFrame(function=name, file=self.name or None, role=role),)
+
+    def _go_frames(self, go: GoBinary, roles: RoleBook, address: int) -> tuple[SiteFrame, ...]:
+        try:
+            every = go.table.frames_at(address)
+        except Malformed as exc:
+            if len(self.problems) < 8:
+                self.problems.append(f"{self.name}: {exc}")
+            return ()
+        # Wrappers are the compiler's; Go's own tracebacks leave them out too.
+        shown: Iterable[GoFrame] = [frame for frame in every if not frame.is_wrapper] or every
+        return tuple(
+            SiteFrame(
+                function=frame.function,
+                file=frame.file,
+                line=frame.line,
+                role=roles.role(frame.function, frame.file),
+                inlined=frame.inlined,
+            )
+            for frame in shown
+        )
+
+    def _symbol_table(self) -> ElfSymbols:
+        if self._symbols is None:
+            if self.image is None:  # pragma: no cover  callers checked
+                raise Malformed(self.name, "not an ELF file")
+            self._symbols = ElfSymbols(self.image)
+        return self._symbols
+
+    @staticmethod
+    def _native_role(name: str) -> str:
+        if name.startswith(_NATIVE_STD):
+            return "std"
+        return "native" if name.startswith(_NATIVE_STARTUP) and name != "main" else "app"
+
+
+class ObjectCache:
+    """Mapped objects by identity, shared by the processes of one trace (children run the same files)."""
+
+    def __init__(self) -> None:
+        self._objects: dict[tuple[int, int, int, str], MappedObject] = {}
+
+    def get(self, entry: MapEntry, opener: Opener) -> MappedObject:
+        """Return the object behind an entry, opened at the first call; a failed opening is remembered too."""
+        known = self._objects.get(entry.identity)
+        if known is None:
+            can_open = entry.inode != 0 or entry.path == "[vdso]"
+            known = MappedObject(entry.object_name, opener(entry) if can_open else None)
+            if not can_open:
+                known.problems.clear()
+            self._objects[entry.identity] = known
+        return known
+
+    def peek(self, entry: MapEntry) -> MappedObject | None:
+        """Return the object behind an entry when it was opened before."""
+        return self._objects.get(entry.identity)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+
+class ProcessSymbols:
+    """Names for the addresses of one process.
+
+    Args:
+        maps: its mappings; give newer ones to ``update`` when libraries were loaded since.
+        opener: opens what is mapped, for example ``lambda entry: host.open_object(pid, entry)``.
+        cache: shared by processes; a new one when None.
+        exe: path of the main binary as in maps; None takes the lowest mapped file, which it is on Linux.
+    """
+
+    def __init__(
+        self, maps: ProcMaps, opener: Opener, *, cache: ObjectCache | None = None, exe: str | None = None
+    ) -> None:
+        self._opener = opener
+        self._cache = cache if cache is not None else ObjectCache()
+        self._exe_given = exe
+        self._known: dict[tuple[int, bool], tuple[SiteFrame, ...]] = {}
+        self._interned: dict[SiteFrame, SiteFrame] = {}
+        self._maps = maps
+        self._exe = self._find_exe()
+
+    def update(self, maps: ProcMaps) -> None:
+        """Take newer mappings (after dlopen or exec); what was resolved before is forgotten."""
+        self._maps = maps
+        self._exe = self._find_exe()
+        self._known.clear()
+
+    def main_object(self) -> MappedObject | None:
+        """Return the main binary, None when no file is mapped."""
+        return None if self._exe is None else self._cache.get(self._exe, self._opener)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Return what could not be read of the objects that stacks led to."""
+        seen: dict[str, None] = {}
+        for entry in self._maps:
+            known = self._cache.peek(entry)
+            for problem in known.problems if known is not None else ():
+                seen[problem] = None
+        return tuple(seen)
+
+    def function_offset(self, name: str) -> int | None:
+        """Return the file offset of a Go function of the main binary (for a uprobe), None without it."""
+        main = self.main_object()
+        return None if main is None or main.go is None else main.go.function_offset(name)
+
+    def function_range(self, name: str) -> tuple[int, int] | None:
+        """Return the run-time addresses [first, end) of a Go function of the main binary, None without it."""
+        main = self.main_object()
+        function = None if main is None or main.go is None else main.go.find(name)
+        if main is None or main.image is None or function is None:
+            return None
+        offset = main.image.vaddr_to_offset(function.entry)
+        for entry in self._maps:
+            is_main = self._exe is not None and entry.identity == self._exe.identity
+            if (
+                offset is not None
+                and is_main
+                and entry.offset <= offset < entry.offset + entry.end - entry.start
+            ):
+                first = entry.start + offset - entry.offset
+                return first, first + function.end - function.entry
+        return None
+
+    def resolve(self, ips: Sequence[int]) -> tuple[SiteFrame, ...]:
+        """Return the frames of a stack, leaf first, inlined calls expanded.
+
+        Args:
+            ips: instruction pointers as the kernel reports them, leaf first; zeros at the end are left out.
+        """
+        frames: list[SiteFrame] = []
+        for position, ip in enumerate(ips):
+            if ip:
+                frames += self._at(ip, is_leaf=position == 0)
+        return tuple(frames)
+
+    def _at(self, ip: int, *, is_leaf: bool) -> tuple[SiteFrame, ...]:
+        key = (ip, is_leaf)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _MAX_CACHED_ADDRESSES:
+                self._known.clear()
+            found = self._lookup(ip, is_leaf=is_leaf)
+            known = self._known[key] = tuple(self._interned.setdefault(frame, frame) for frame in found)
+        return known
+
+    def _lookup(self, ip: int, *, is_leaf: bool) -> tuple[SiteFrame, ...]:
+        place = ip if is_leaf else ip - 1
+        entry = self._maps.at(place)
+        if entry is None:
+            return (SiteFrame(function="?"),)
+        found = self._cache.get(entry, self._opener)
+        address = found.image.offset_to_vaddr(place - entry.start + entry.offset) if found.image else None
+        if address is None:
+            return (SiteFrame(function="?", file=entry.object_name or None),)
+        if is_leaf and found.entry_of(address) != address:
+            address -= 1
+        is_main = self._exe is not None and entry.identity == self._exe.identity
+        return found.frames(address, is_main=is_main)
+
+    def _find_exe(self) -> MapEntry | None:
+        for entry in self._maps:
+            if entry.inode and (self._exe_given is None or entry.object_name == self._exe_given):
+                return entry
+        return None
