@@ -219,6 +219,24 @@ class ProcessSymbols:
                 return first, first + function.end - function.entry
         return None
 
+    def function_range(self, name: str) -> tuple[int, int] | None:
+        """Return first and behind-last address of a Go function of the main binary, as the process has it mapped.
+
+        None when there is no such function, or its first page is not mapped.
+        """
+        main = self.main_object()
+        function = None if main is None or main.go is None else main.go.find(name)
+        if main is None or main.image is None or self._exe is None or function is None:
+            return None
+        offset = main.image.vaddr_to_offset(function.entry)
+        for entry in self._maps:
+            if offset is None or entry.identity != self._exe.identity or not entry.is_executable:
+                continue
+            if entry.offset <= offset < entry.offset + entry.end - entry.start:
+                begin = entry.start + offset - entry.offset
+                return begin, begin + function.end - function.entry
+        return None
+
     def resolve(self, ips: Sequence[int]) -> tuple[SiteFrame, ...]:
         """Return the frames of a stack, leaf first, inlined calls expanded.
 
