@@ -202,24 +202,6 @@ class ProcessSymbols:
         return None if main is None or main.go is None else main.go.function_offset(name)
 
     def function_range(self, name: str) -> tuple[int, int] | None:
-        """Return the run-time addresses [first, end) of a Go function of the main binary, None without it."""
-        main = self.main_object()
-        function = None if main is None or main.go is None else main.go.find(name)
-        if main is None or main.image is None or function is None:
-            return None
-        offset = main.image.vaddr_to_offset(function.entry)
-        for entry in self._maps:
-            is_main = self._exe is not None and entry.identity == self._exe.identity
-            if (
-                offset is not None
-                and is_main
-                and entry.offset <= offset < entry.offset + entry.end - entry.start
-            ):
-                first = entry.start + offset - entry.offset
-                return first, first + function.end - function.entry
-        return None
-
-    def function_range(self, name: str) -> tuple[int, int] | None:
         """Return first and behind-last address of a Go function of the main binary, as the process has it mapped.
 
         None when there is no such function, or its first page is not mapped.
