@@ -28,7 +28,9 @@ def run_demo(*, duration_ns: int, html: Path | None, force: bool) -> int:
     """
     _say(f"building {PROGRAM}, stripped: a service that {lab.find(PROGRAM).story}")
     with lab.start(PROGRAM, ["-n", "0"], hold=True) as running:
-        _say(f"it runs as pid {running.pid}; watching it for {duration_ns // 10**9} s, from outside, without stopping it")
+        _say(
+            f"it runs as pid {running.pid}; watching it for {duration_ns // 10**9} s, from outside, without stopping it"
+        )
         running.go()
         case = trace_target(str(running.pid), TraceOptions(duration_ns=duration_ns, source=lab.PROGRAMS_DIR))
     outputs = OutputOptions(html=html, force=force)
@@ -38,7 +40,9 @@ def run_demo(*, duration_ns: int, html: Path | None, force: bool) -> int:
         _say(f"planted: {want.function} at {want.file}:{want.line}. leadline named it.")
         return FOUND
     if os.geteuid() != 0:
-        _say("without root the stacks cannot be seen, so only the growth was found; run `sudo make demo` for the line of code")
+        _say(
+            "without root the stacks cannot be seen, so only the growth was found; run `sudo make demo` for the line of code"
+        )
         return REDUCED if case.diagnosis.findings else MISSED
     _say(f"planted: {want.function} at {want.file}:{want.line}. leadline did NOT name it.")
     return MISSED

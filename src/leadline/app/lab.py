@@ -21,9 +21,14 @@ def lab_list(*, as_json: bool) -> str:
     """Return the programs, as a table or a JSON document."""
     programs = list(lab.PROGRAMS.values())
     if as_json:
-        return msgspec.json.format(msgspec.json.encode({"schema_version": 1, "programs": programs})).decode() + "\n"
+        return (
+            msgspec.json.format(msgspec.json.encode({"schema_version": 1, "programs": programs})).decode()
+            + "\n"
+        )
     width = max(len(program.name) for program in programs)
-    return "".join(f"{program.name:<{width}}  {_expectation(program):<16}  {program.story}\n" for program in programs)
+    return "".join(
+        f"{program.name:<{width}}  {_expectation(program):<16}  {program.story}\n" for program in programs
+    )
 
 
 def lab_source(name: str) -> str:
@@ -36,7 +41,9 @@ def lab_source(name: str) -> str:
     texts = [path.read_text(encoding="utf-8") for path in files]
     if len(files) == 1:
         return texts[0]
-    return "".join(f"// {path.relative_to(lab.PROGRAMS_DIR)}\n{text}\n" for path, text in zip(files, texts, strict=True))
+    return "".join(
+        f"// {path.relative_to(lab.PROGRAMS_DIR)}\n{text}\n" for path, text in zip(files, texts, strict=True)
+    )
 
 
 def lab_run(name: str, arguments: list[str]) -> int:

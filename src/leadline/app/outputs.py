@@ -51,7 +51,9 @@ class OutputOptions:
 
     def files(self) -> list[Path]:
         """Return the files that will be written."""
-        return [p for p in (self.case, self.html, self.pprof, self.flame, self.sarif, self.junit) if p is not None]
+        return [
+            p for p in (self.case, self.html, self.pprof, self.flame, self.sarif, self.junit) if p is not None
+        ]
 
     def check(self) -> None:
         """Check before a long watch that the files can be written after it.
@@ -102,7 +104,7 @@ def write_files(case: Case, options: OutputOptions) -> None:
 
 
 def _encoders(options: OutputOptions) -> list[tuple[Path, Callable[[Case], bytes]]]:
-    wanted = []
+    wanted: list[tuple[Path, Callable[[Case], bytes]]] = []
     if options.html is not None:
         wanted.append((options.html, _html))
     if options.pprof is not None:
@@ -123,7 +125,12 @@ def _text(case: Case, options: OutputOptions) -> str:
     stream = sys.stderr if options.text_to_stderr else sys.stdout
     width = min(shutil.get_terminal_size((80, 24)).columns, MAX_WIDTH)
     color = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    return render_text(make_view(case.evidence, case.diagnosis), width=width, color=color, verbose=options.verbose or options.view == "census")
+    return render_text(
+        make_view(case.evidence, case.diagnosis),
+        width=width,
+        color=color,
+        verbose=options.verbose or options.view == "census",
+    )
 
 
 def _json(case: Case) -> str:
@@ -136,7 +143,7 @@ def _html(case: Case) -> bytes:
     from leadline.report.html import render_html  # noqa: PLC0415
     from leadline.report.model import make_view  # noqa: PLC0415
 
-    return render_html(case.evidence, make_view(case.evidence, case.diagnosis))
+    return render_html(make_view(case.evidence, case.diagnosis)).encode()
 
 
 def _pprof(case: Case) -> bytes:

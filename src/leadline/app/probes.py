@@ -13,7 +13,6 @@ from leadline.probes.trace_snapshots import PROBE as TRACE_SNAPSHOTS
 if TYPE_CHECKING:
     from leadline.contracts import Host, Observation, Probe
     from leadline.evidence import Evidence
-    from leadline.formats.symbolize import ProcessSymbols
 
 __all__ = ["PROBES", "census_probes", "trace_probes"]
 
@@ -31,7 +30,9 @@ PROBES = (
 class BirthsOrGrowth:
     """Traces births and deaths by BPF, or compares tables where BPF is not to be had, and says so."""
 
-    INFO = ProbeInfo(name=TraceDescriptors.INFO.name, kinds=TraceDescriptors.INFO.kinds, cost=TraceDescriptors.INFO.cost)
+    INFO = ProbeInfo(
+        name=TraceDescriptors.INFO.name, kinds=TraceDescriptors.INFO.kinds, cost=TraceDescriptors.INFO.cost
+    )
 
     def __init__(self, tracer: TraceDescriptors) -> None:
         self._tracer = tracer
@@ -41,14 +42,35 @@ class BirthsOrGrowth:
         try:
             return self._tracer.begin(host, pid, evidence)
         except (NotPermitted, Unsupported) as error:
-            evidence.gap(gap_of(error, what="births and deaths of descriptors, with the stacks that made them", probe=self.INFO.name))
+            evidence.gap(
+                gap_of(
+                    error,
+                    what="births and deaths of descriptors, with the stacks that made them",
+                    probe=self.INFO.name,
+                )
+            )
             return TRACE_SNAPSHOTS.begin(host, pid, evidence)
 
 
-def trace_probes(*, follow: bool, uprobes: bool, next_program: ProcessSymbols | None = None) -> tuple[Probe, ...]:
-    """Return the probes of a trace. Sockets are read before the descriptor table, so that the table is the last word."""
-    tracer = TraceDescriptors(follow=follow, uprobes=uprobes, next_program=next_program)
-    return (snapshot_netcounters.PROBE, snapshot_sockets.PROBE, BirthsOrGrowth(tracer), snapshot_process.PROBE)
+def trace_probes(
+    *, follow: bool, uprobes: bool, from_start: bool = False, next_go_version: str | None = None
+) -> tuple[Probe, ...]:
+    """Return the probes of a trace. Sockets are read before the descriptor table, so that the table is the last word.
+
+    Args:
+        follow: children, too.
+        uprobes: join goroutines that dial for others to the ones that asked.
+        from_start: the process has yet to exec the program of interest, of ``next_go_version``.
+    """
+    tracer = TraceDescriptors(
+        follow=follow, uprobes=uprobes, from_start=from_start, next_go_version=next_go_version
+    )
+    return (
+        snapshot_netcounters.PROBE,
+        snapshot_sockets.PROBE,
+        BirthsOrGrowth(tracer),
+        snapshot_process.PROBE,
+    )
 
 
 def census_probes() -> tuple[Probe, ...]:

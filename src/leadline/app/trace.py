@@ -57,12 +57,18 @@ def trace_target(target: str, options: TraceOptions) -> Case:
     host = LiveHost()
     found = resolve(host, target)
     probes = trace_probes(follow=options.follow, uprobes=options.uprobes)
-    collector = Collector(host, found.pid, CollectOptions(duration_ns=options.duration_ns, follow=options.follow, probes=probes))
+    collector = Collector(
+        host, found.pid, CollectOptions(duration_ns=options.duration_ns, follow=options.follow, probes=probes)
+    )
     stopper = Stopper()
     with interruptible(stopper):
         collector.begin()
         note = f" ({found.note})" if found.note else ""
-        print(f"watching {found.comm} (pid {found.pid}){note}; Ctrl-C ends early and reports", file=sys.stderr, flush=True)  # noqa: T201  progress
+        print(
+            f"watching {found.comm} (pid {found.pid}){note}; Ctrl-C ends early and reports",
+            file=sys.stderr,
+            flush=True,
+        )  # noqa: T201  progress
         with watching() as display:
             collector.run(
                 stopper,
@@ -82,7 +88,10 @@ def judged(evidence: Evidence, subject: str, source: Path | None) -> Case:
 @contextlib.contextmanager
 def interruptible(stopper: Stopper) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end the window instead of the program, while the block runs."""
-    before = {number: signal.signal(number, lambda *_: stopper.stop("interrupt")) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda *_: stopper.stop("interrupt"))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
@@ -94,7 +103,9 @@ def watching() -> LiveDisplay:
     """Return the display of progress on stderr."""
     columns = shutil.get_terminal_size((80, 24)).columns
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return LiveDisplay(sys.stderr, is_terminal=is_terminal, width=min(columns, 100), color="NO_COLOR" not in os.environ)
+    return LiveDisplay(
+        sys.stderr, is_terminal=is_terminal, width=min(columns, 100), color="NO_COLOR" not in os.environ
+    )
 
 
 def progress_of(collector: Collector, limit_ns: int | None) -> Progress:

@@ -81,4 +81,4 @@ def register(app: typer.Typer) -> None:
             ),
         )
         found = deliver(ran.case, outputs, exit_zero=exit_zero, fail_on_gap=fail_on_gap)
-        raise typer.Exit(found or ran.command_exit)
+        raise typer.Exit(found or int(ran.is_strictly_failed) or ran.command_exit)

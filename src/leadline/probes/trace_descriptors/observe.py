@@ -26,10 +26,11 @@ from leadline.evidence.kinds import (
 )
 from leadline.formats.procfd import descriptor_kind, link_inode
 from leadline.formats.proctable import kind_counts
-from leadline.model import AccessError, Gap, GapReason, TargetGone
+from leadline.model import AccessError, Gap, GapReason
 from leadline.probes.trace_descriptors.birthplaces import BirthplaceBuilder, RawSite, peer_of
 from leadline.probes.trace_descriptors.closes import close_verdict, errno_name
 from leadline.probes.trace_descriptors.names import Names, go_offsets, go_version, join_places, starters
+from leadline.probes.trace_descriptors.reconcile import Seen
 from leadline.probes.trace_descriptors.surface import kind_of, lifetime_bounds_ns, owner_goid, syscall_name
 from leadline.probes.trace_descriptors.tracker import Tracker
 
@@ -50,6 +51,12 @@ NAME = "trace_descriptors"
 RECONCILE_NS = 5_000_000_000
 MAX_PEERS = 8
 MIN_TRACKED = 16_384
+_ORIGINS = {
+    Seen.TRACED: Origin.TRACED,
+    Seen.BEFORE: Origin.BEFORE,
+    Seen.INHERITED: Origin.INHERITED,
+    Seen.UNKNOWN: Origin.UNKNOWN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,8 @@ class TraceDescriptors:
     Args:
         follow: its children, too.
         uprobes: join goroutines that dial for others to the ones that asked.
-        next_program: path of the program that the process will exec first (``leadline exec``), None when it runs already.
+        from_start: the process has yet to exec the program of interest (``leadline exec``).
+        next_go_version: of that program; None when it is not Go.
     """
 
     INFO = ProbeInfo(
@@ -87,11 +95,17 @@ class TraceDescriptors:
     )
 
     def __init__(
-        self, *, follow: bool = False, uprobes: bool = True, next_program: ProcessSymbols | None = None
+        self,
+        *,
+        follow: bool = False,
+        uprobes: bool = True,
+        from_start: bool = False,
+        next_go_version: str | None = None,
     ) -> None:
         self._follow = follow
         self._uprobes = uprobes
-        self._next_program = next_program
+        self._from_start = from_start
+        self._next_go_version = next_go_version
 
     def begin(self, host: Host, pid: int, evidence: Evidence) -> DescriptorObservation:
         """Attach.
@@ -101,7 +115,13 @@ class TraceDescriptors:
             TargetGone: there is no such process.
         """
         return DescriptorObservation(
-            host, pid, evidence, follow=self._follow, uprobes=self._uprobes, next_program=self._next_program
+            host,
+            pid,
+            evidence,
+            follow=self._follow,
+            uprobes=self._uprobes,
+            from_start=self._from_start,
+            next_go_version=self._next_go_version,
         )
 
 
@@ -118,7 +138,8 @@ class DescriptorObservation:
         *,
         follow: bool,
         uprobes: bool,
-        next_program: ProcessSymbols | None,
+        from_start: bool,
+        next_go_version: str | None,
     ) -> None:
         begin_ns = host.clock.mono_ns()
         self._host = host
@@ -132,22 +153,19 @@ class DescriptorObservation:
         self._times: list[int] = []
         self._timeline: list[TimelineSample] = []
         self._seen_images: set[Image] = set()
-        self._stale_dropped = 0
-        self._reconciles = 0
         self._cost: TracerCost | None = None
-        symbols = None if next_program is not None else self._names.open((pid, 0))
-        now = self._offsets(symbols, evidence)
+        symbols = None if from_start else self._names.open((pid, 0))
+        now = self._offsets(go_version(symbols), evidence)
         self._tracker.start(
             [pid],
             follow=follow,
             go=now,
-            go_after_exec=None if next_program is None else self._offsets(next_program, evidence),
+            go_after_exec=self._offsets(next_go_version, evidence),
             max_fds=self._room(pid),
             measure=True,
         )
         try:
-            self._first_table(evidence)
-            if next_program is None:
+            if not from_start:
                 self._seen_images.add((pid, 0))
                 self._join(pid, symbols, evidence)
         except BaseException:
@@ -185,12 +203,18 @@ class DescriptorObservation:
         births: Counter[tuple[str, str, str]] = Counter()
         builder = self._builder()
         for row in self._tracker.sites():
-            site = builder.site_of(self._image_of(row), int(row["stack"]), self._callers(row), int(row["gopc"]))
-            where = "" if site is None or site.file is None else f"{PurePosixPath(site.file).name}:{site.line}"
+            site = builder.site_of(
+                self._image_of(row), int(row["stack"]), self._callers(row), int(row["gopc"])
+            )
+            where = (
+                "" if site is None or site.file is None else f"{PurePosixPath(site.file).name}:{site.line}"
+            )
             place = ("?" if site is None else site.function, where, kind_of(int(row["kind"])).value)
             births[place] += int(row["births"])
             alive[place] += int(row["births"]) - int(row["deaths"])
-        return [(*place, count, births[place], births[place] - count) for place, count in alive.most_common(most)]
+        return [
+            (*place, count, births[place], births[place] - count) for place, count in alive.most_common(most)
+        ]
 
     # -- the end --------------------------------------------------------------------------------------------------------
 
@@ -206,7 +230,7 @@ class DescriptorObservation:
             evidence.put_all(Stack, builder.stacks)
             evidence.put_all(TimelineSample, self._timeline)
             self._put_losses(evidence)
-            self._cost = self._count_cost(sum(one.origin is Origin.UNKNOWN for one in table))
+            self._cost = self._count_cost()
         finally:
             self._tracker.close()
 
@@ -216,8 +240,7 @@ class DescriptorObservation:
 
     # -- attaching ------------------------------------------------------------------------------------------------------
 
-    def _offsets(self, symbols: ProcessSymbols | None, evidence: Evidence) -> GoOffsets | None:
-        version = go_version(symbols)
+    def _offsets(self, version: str | None, evidence: Evidence) -> GoOffsets | None:
         found = go_offsets(version, platform.machine())
         if version is not None and found is None:
             evidence.gap(
@@ -258,6 +281,7 @@ class DescriptorObservation:
 
     def _open_new_images(self) -> None:
         """Open the symbols of children and of programs called by exec while they live."""
+        self._tracker.harvest()
         for row in self._tracker.processes():
             pid, number = self._tracker.pid_of(int(row["tgid"])), int(row["image"])
             image = (pid, number)
@@ -282,18 +306,6 @@ class DescriptorObservation:
                 self._tracker.add_join_uprobes(pid, f"/proc/{pid}/exe", places, {pid: starters(symbols)})
         except AccessError:
             return  # it ended meanwhile: its births stay with their own stacks
-
-    def _first_table(self, evidence: Evidence) -> None:
-        """Remember what was open before: it is reported as old, never as born."""
-        self._before: dict[tuple[int, int], int] = {}
-        self._first_seen_ns = self._host.clock.mono_ns()
-        try:
-            for row in self._tracker.table(self._pid):
-                self._before[self._pid, int(row["fd"])] = int(row["file"])
-        except TargetGone:
-            raise
-        except AccessError as error:
-            evidence.gap(gap_of(error, what="descriptors from before", probe=NAME))
 
     # -- sampling -------------------------------------------------------------------------------------------------------
 
@@ -323,12 +335,12 @@ class DescriptorObservation:
         )
 
     def _reconcile(self, begin_ns: int) -> int:
-        """Drop what is believed open but is gone, and return how long that took in ns."""
-        self._reconciles += 1
-        try:
-            self._stale_dropped += len(self._tracker.reconcile(self._pid).stale)
-        except AccessError:
-            return 0
+        """Compare with the kernel's table, and return how long that took in ns."""
+        for pid in self._living():
+            try:
+                self._tracker.reconcile(pid)
+            except AccessError:
+                continue  # it ended this moment
         return self._host.clock.mono_ns() - begin_ns
 
     # -- evidence -------------------------------------------------------------------------------------------------------
@@ -350,41 +362,20 @@ class DescriptorObservation:
         return BirthplaceBuilder(self._resolve, self._names.go_statement)
 
     def _final_table(self) -> list[Descriptor]:
-        """Return the descriptors that are open now, of every traced process, and those open when a process ended."""
-        before = self._tracker.alive()
-        tables = [(pid, self._table(pid)) for pid in self._living()]
-        links = {pid: self._links(pid) for pid, _ in tables}
-        lives = {
-            (int(r["tgid"]), int(r["fd"]), int(r["file"])): r
-            for rows in (before, self._tracker.alive())
-            for r in rows
-        }
-        now_ns = self._host.clock.mono_ns()
+        """Return the descriptors that are open now, of every traced process, and those open when a process ended.
+
+        ``birthplace`` holds the kernel's site id until ``_put_births``.
+        """
         references: dict[int, int] = {}
         found: list[Descriptor] = []
-        for pid, table in tables:
-            for row in table:
-                life = lives.get((int(row["tgid"]), int(row["fd"]), int(row["file"])))
-                found.append(
-                    self._descriptor(pid, row, life, links[pid].get(int(row["fd"])), references, now_ns)
-                )
-        ended = self._tracker.ended()
-        for row in ended:
-            pid = self._tracker.pid_of(int(row["tgid"]))
-            found.append(
-                Descriptor(
-                    pid=pid,
-                    fd=int(row["fd"]),
-                    kind=kind_of(int(row["kind"])),
-                    origin=Origin.TRACED if row["born_ns"] else Origin.UNKNOWN,
-                    born_mono_ns=int(row["born_ns"]) or None,
-                    birthplace=int(row["site"]) or None,
-                    seen_since_mono_ns=int(row["born_ns"]) or self._first_seen_ns,
-                    goid=owner_goid(int(row["owner"])),
-                    tid=int(row["tid"]) or None,
-                    at_exit=True,
-                )
-            )
+        for pid in self._living():
+            try:
+                rows = self._tracker.reconcile(pid).rows
+                links = {link.fd: link for link in self._host.fd_links(pid)}
+            except AccessError:
+                continue  # it ended this moment: see below
+            found += [self._descriptor(pid, row, links.get(int(row["fd"])), references) for row in rows]
+        found += [self._left_open(row) for row in self._tracker.ended()]
         return found
 
     def _living(self) -> list[int]:
@@ -392,61 +383,51 @@ class DescriptorObservation:
             self._tracker.pid_of(int(row["tgid"])) for row in self._tracker.processes() if not row["ended_ns"]
         ]
 
-    def _table(self, pid: int) -> Rows:
-        try:
-            return self._tracker.table(pid)
-        except TargetGone:
-            return self._tracker.ended()[:0]
-
-    def _links(self, pid: int) -> dict[int, FdLink]:
-        try:
-            return {link.fd: link for link in self._host.fd_links(pid)}
-        except AccessError:
-            return {}
-
-    def _descriptor(
-        self,
-        pid: int,
-        row: Rows,
-        life: Rows | None,
-        link: FdLink | None,
-        references: dict[int, int],
-        now_ns: int,
-    ) -> Descriptor:
-        file, fd, inode = int(row["file"]), int(row["fd"]), int(row["inode"])
+    def _descriptor(self, pid: int, row: Rows, link: FdLink | None, references: dict[int, int]) -> Descriptor:
+        inode = int(row["inode"])
         name = "" if link is None else link.name
         if link is not None and (link.inode or link_inode(name) or inode) != inode:
             name = ""  # the number was given to another file between the two looks
         kind = kind_of(int(row["kind"]))
         if kind is DescriptorKind.OTHER and name:
             kind = descriptor_kind(name)
-        born_ns = 0 if life is None else int(life["born_ns"])
-        if life is not None and born_ns:
-            origin, since_ns = Origin.TRACED, born_ns
-        elif self._before.get((pid, fd)) == file:
-            origin, since_ns = Origin.BEFORE, self._first_seen_ns
-        else:
-            origin, since_ns = (Origin.UNKNOWN if pid == self._pid else Origin.INHERITED), now_ns
+        is_traced = int(row["origin"]) == Seen.TRACED
         return Descriptor(
             pid=pid,
-            fd=fd,
+            fd=int(row["fd"]),
             kind=kind,
-            origin=origin,
+            origin=_ORIGINS[Seen(int(row["origin"]))],
             inode=inode,
             device=int(row["device"]),
-            file_ref=references.setdefault(file, len(references) + 1),
+            file_ref=references.setdefault(int(row["file"]), len(references) + 1),
             name=name,
             flags_raw=int(row["flags"]),
             cloexec=bool(row["cloexec"]),
-            birthplace=int(life["site"]) if life is not None and origin is Origin.TRACED else None,
+            birthplace=int(row["site"]) if is_traced else None,
+            born_mono_ns=int(row["born_ns"]) if is_traced else None,
+            seen_since_mono_ns=int(row["seen_since_ns"]),
+            goid=owner_goid(int(row["owner"])) if is_traced else None,
+            tid=int(row["birth_tid"]) if is_traced else None,
+        )
+
+    def _left_open(self, row: Rows) -> Descriptor:
+        """Return a descriptor that was open in the moment before its process ended."""
+        born_ns = int(row["born_ns"])
+        return Descriptor(
+            pid=self._tracker.pid_of(int(row["tgid"])),
+            fd=int(row["fd"]),
+            kind=kind_of(int(row["kind"])),
+            origin=Origin.TRACED if born_ns else Origin.UNKNOWN,
+            birthplace=int(row["site"]) if born_ns else None,
             born_mono_ns=born_ns or None,
-            seen_since_mono_ns=since_ns,
-            goid=owner_goid(int(life["owner"])) if life is not None and origin is Origin.TRACED else None,
-            tid=int(life["tid"]) if life is not None and origin is Origin.TRACED else None,
+            seen_since_mono_ns=born_ns or self._times[0],
+            goid=owner_goid(int(row["owner"])),
+            tid=int(row["tid"]) or None,
+            at_exit=True,
         )
 
     def _put_births(self, evidence: Evidence, table: list[Descriptor]) -> BirthplaceBuilder:
-        """Put birthplaces and the table; ``Descriptor.birthplace`` holds the kernel's site id until here."""
+        """Put birthplaces, and the table with their numbers."""
         now_ns = self._host.clock.mono_ns()
         sockets = {state.inode: state for state in evidence.all(SocketState) if state.when == "end"}
         by_site: dict[int, list[Descriptor]] = {}
@@ -595,7 +576,7 @@ class DescriptorObservation:
                 )
             )
 
-    def _count_cost(self, unknown: int) -> TracerCost:
+    def _count_cost(self) -> TracerCost:
         programs = self._tracker.cost()
         counters = self._tracker.counters()
         return TracerCost(
@@ -604,11 +585,11 @@ class DescriptorObservation:
             births_seen=counters["count_births"],
             deaths_seen=counters["count_deaths"],
             lost_events=sum(count for name, count in counters.items() if name.startswith("lost_")),
-            stale_dropped=self._stale_dropped,
-            unknown_found=unknown,
+            stale_dropped=int(self._tracker.sites()["stale"].sum()),
+            unknown_found=self._tracker.unknown_found,
             uprobe_hits=counters["count_join_hits"] if self._uprobes else None,
             uprobe_note=self._uprobe_note,
-            reconciles=self._reconciles,
+            reconciles=self._tracker.reconciles,
             attach_ns=self._attach_ns,
         )
 
