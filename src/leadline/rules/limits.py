@@ -30,11 +30,6 @@ class TimeLeft:
     soonest_s: float
     latest_s: float
 
-    @property
-    def share(self) -> float:
-        """Return which part of the soft limit is used (0 to 1 and beyond)."""
-        return self.open_count / self.soft_limit
-
     def says(self) -> str:
         """Return one sentence for people."""
         if self.expected_s <= 0:
@@ -62,10 +57,18 @@ def time_left(
     return TimeLeft(open_count, soft_limit, left / rate_per_s, left / high, latest_s)
 
 
-def severity_of(left: TimeLeft | None) -> Severity:
-    """Return how bad a leak is: critical within minutes of the limit, high within a week, else medium; high when unknown."""
+def severity_of(left: TimeLeft | None, share: float | None, *, is_growing: bool) -> Severity:
+    """Return how bad a leak is: critical within minutes of the limit, high within a week, else medium.
+
+    Args:
+        left: None when the time cannot be told.
+        share: of the soft limit in use, None when unknown.
+        is_growing: False when growth has paused; then it is medium unless the limit is near.
+    """
+    if share is not None and share >= CRITICAL_SHARE:
+        return Severity.CRITICAL
     if left is None:
-        return Severity.HIGH
-    if left.expected_s < CRITICAL_LEFT_S or left.share >= CRITICAL_SHARE:
+        return Severity.HIGH if is_growing else Severity.MEDIUM
+    if left.expected_s < CRITICAL_LEFT_S:
         return Severity.CRITICAL
     return Severity.HIGH if left.expected_s < HIGH_LEFT_S else Severity.MEDIUM

@@ -11,8 +11,8 @@ allow, still being born up to the end of the window. Three questions decide:
 2. *Do more and more join them?* The births of these survivors must spread over the window from the first one on: at
    least three groups apart, or six of eight equal parts; Laplace's trend test and the silence at the end must not
    exclude a steady rate. A pool or cache that fills up, a burst and a start-up fail here: their births lie early.
-3. *Do they replace others?* When the number of descriptors of that kind did not grow as much (a quarter less is allowed
-   from eight on), older ones went as these came: not decided.
+3. *Do they replace others?* When the number of descriptors of that kind did not grow as much (a sixth less is
+   allowed), older ones went as these came: not decided.
 
 At least five survivors are asked for. Confidence is ``1 - exp(-n / 4)`` for n survivors (5: 0.71, 12: 0.95, 23: 0.997),
 times 0.9 when nothing of this birthplace ever died in the window (no contrast: a long life looks the same), times 0.9
@@ -94,6 +94,7 @@ class Population:
         series: samples over the window; may be empty.
         net_growth: by how many the process's descriptors of this kind grew in the window; None when unknown.
         min_survivors: least number called a leak.
+        is_full: the process was at its limit at the end, so growth could not go on.
         is_proven: each suspect is known to be lost by other evidence, so lifetimes of the dead do not matter.
     """
 
@@ -107,6 +108,7 @@ class Population:
     series: tuple[BirthSample, ...] = ()
     net_growth: int | None = None
     min_survivors: int = MIN_SURVIVORS
+    is_full: bool = False
     is_proven: bool = False
 
 
@@ -176,6 +178,8 @@ def _growth(population: Population, cut_ns: int, outlived: int) -> Assessment | 
     horizon_ns = population.end_ns - population.begin_ns - int(cut_ns * OUTLIVED_FACTOR)
     births_ns = sorted(population.end_ns - population.begin_ns - age for age in ages)
     first_ns = births_ns[0]
+    if population.is_full:
+        horizon_ns = births_ns[-1]
     span_ns = horizon_ns - first_ns
     leaked = len(population.ages_ns)
     found = Assessment(Shape.UNCLEAR, 0.5, leaked, "", outlived=outlived, cut_ns=cut_ns)
@@ -189,7 +193,7 @@ def _growth(population: Population, cut_ns: int, outlived: int) -> Assessment | 
     groups = clusters([0.0, *positions], 1 / 40)
     if groups < 3 and occupied_bins(positions, 8) < 6:
         return _burst(population, found, groups, silence_ns)
-    slack = leaked // 4 if leaked >= 8 else 0
+    slack = leaked // 6
     if population.net_growth is not None and population.net_growth < leaked - slack:
         return replace(
             found,

@@ -6,7 +6,7 @@ Pure look-ups on records; shared by all areas.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from leadline.evidence.kinds import (
     DescriptorKind,
     Origin,
     ProcessInfo,
+    Refusal,
     SocketState,
     Stack,
     TimelineSample,
@@ -56,6 +57,7 @@ class Table:
     stacks: dict[int, Stack]
     processes: dict[int, ProcessInfo]
     timeline: dict[int, list[TimelineSample]]
+    refused: Counter[int]
     listening: dict[int, set[int]] = field(default_factory=dict)
 
     @classmethod
@@ -69,6 +71,7 @@ class Table:
         stacks: Iterable[Stack] | None = None,
         processes: Iterable[ProcessInfo] | None = None,
         timeline: Iterable[TimelineSample] | None = None,
+        refusals: Iterable[Refusal] | None = None,
     ) -> Table:
         """Return the joined table of what was observed; None counts as not observed."""
         table = cls(
@@ -82,7 +85,10 @@ class Table:
             stacks={stack.id: stack for stack in stacks or ()},
             processes={},
             timeline=defaultdict(list),
+            refused=Counter(),
         )
+        for refusal in refusals or ():
+            table.refused[refusal.pid] += refusal.count
         for socket in sockets or ():
             (table.earlier if socket.when == "begin" else table.sockets)[socket.inode] = socket
         for process in processes or ():
@@ -134,6 +140,11 @@ class Table:
         """Return RLIMIT_NOFILE (soft); None when unknown."""
         process = self.processes.get(pid)
         return None if process is None else process.nofile_soft
+
+    def is_full(self, pid: int) -> bool:
+        """Return whether the process was refused descriptors, or has all but two of its soft limit open."""
+        count, limit = self.open_count(pid), self.soft_limit(pid)
+        return self.refused[pid] > 0 or (count is not None and limit is not None and count >= limit - 2)
 
     def is_accepted(self, descriptor: Descriptor, socket: SocketState) -> bool:
         """Return whether a connected socket's local port is one on which its process listens."""

@@ -21,8 +21,7 @@ until the soft limit: critical below 10 min, high below a week, else medium.
 
 When it is wrong: long-lived connections made one by one during the whole window by design (a new outbound websocket or
 broker session per user) and silent. A pool under many host names behind one address and port: it cannot reuse one for
-the other. Lifetimes longer than the window when the load began in the window. Then trace longer than one
-lifetime.
+the other. Lifetimes longer than the window when the load began in the window. Then trace longer than one lifetime.
 
 What to do: close the response body of each request, also when it is not read; use one http.Client and Transport; end
 rows and transactions; `defer conn.Close()` directly after a raw dial, also when the TLS handshake fails.

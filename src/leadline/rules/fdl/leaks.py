@@ -7,6 +7,7 @@ from leadline.evidence.kinds import (
     Descriptor,
     DescriptorKind,
     ProcessInfo,
+    Refusal,
     SocketState,
     Stack,
     TimelineSample,
@@ -17,12 +18,17 @@ from leadline.rules.fdl.suspects import Living, Standing, is_pooled, living_of
 from leadline.rules.survival import MIN_SURVIVORS, Assessment, Population, Shape, assess
 from leadline.rules.table import Table
 
-__all__ = ["Judged", "LeakNeeds", "assess_birthplace", "is_listening", "owner"]
+__all__ = ["STACKLESS", "Judged", "LeakNeeds", "assess_birthplace", "is_listening", "owner"]
 
 S = 10**9
 
+STACKLESS = frozenset({"snapshot", "unknown"})
+"""What stands for the system call where births were not traced."""
+STACKLESS_CONFIDENCE = 0.8
+"""Without births, what lived shorter than the interval between two looks was not seen, and several places may be one group."""
 NAMELESS_MIN_SURVIVORS = 12
-"""Pooled connections without socket states: a pool that fills up irregularly looks steady in small numbers."""
+"""Pooled connections without socket states, and dialed ones without stacks: a pool that fills up irregularly looks steady in
+small numbers."""
 GONE_AGE_NS = 5 * S
 """A connection this old whose peer has gone is not about to be closed."""
 YOUNG_NS = 3 * S
@@ -42,6 +48,7 @@ class LeakNeeds:
     stacks: tuple[Stack, ...] | None = None
     processes: tuple[ProcessInfo, ...] | None = None
     timeline: tuple[TimelineSample, ...] | None = None
+    refusals: tuple[Refusal, ...] | None = None
 
     def table(self) -> Table:
         """Return the evidence joined."""
@@ -53,6 +60,7 @@ class LeakNeeds:
             stacks=self.stacks,
             processes=self.processes,
             timeline=self.timeline,
+            refusals=self.refusals,
         )
 
 
@@ -66,12 +74,12 @@ class Judged:
 
 
 def owner(birthplace: Birthplace, table: Table) -> str:
-    """Return the code of the one rule that judges a birthplace; "" for one made from tables only."""
+    """Return the code of the one rule that judges a birthplace."""
     kind = birthplace.kind
-    if birthplace.syscall == "snapshot":
-        return ""
+    if birthplace.syscall in STACKLESS:
+        return "FDL110"
     if kind.is_socket and birthplace.role == "duplicated":
-        return "FDL401"
+        return "FDL105"
     if kind is DescriptorKind.TCP:
         if birthplace.role == "accepted":
             return "FDL102"
@@ -92,7 +100,9 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
     """Return the assessment of one birthplace."""
     living = living_of(table, birthplace)
     unknown = living.standings[Standing.UNKNOWN]
-    nameless = unknown * 2 > birthplace.alive and is_pooled(table.functions(birthplace))
+    pooled = is_pooled(table.functions(birthplace))
+    nameless = unknown * 2 > birthplace.alive and pooled
+    nameless = nameless or (birthplace.syscall in STACKLESS and birthplace.role == "dialed")
     sure_sockets = living.is_proven or living.standings[Standing.PEER_GONE] >= MIN_SURVIVORS
     population = Population(
         begin_ns=table.window.begin_mono_ns,
@@ -105,12 +115,15 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
         series=birthplace.series,
         net_growth=None if sure_sockets else table.net_growth(birthplace.pid, birthplace.kind),
         min_survivors=NAMELESS_MIN_SURVIVORS if nameless else MIN_SURVIVORS,
+        is_full=table.is_full(birthplace.pid),
         is_proven=living.is_proven,
     )
     found = assess(population)
+    if birthplace.syscall in STACKLESS:
+        found = replace(found, confidence=round(found.confidence * STACKLESS_CONFIDENCE, 3))
     if birthplace.kind is DescriptorKind.TCP and birthplace.role == "accepted" and unknown:
         return Judged(birthplace, living, _without_peers(birthplace, found))
-    return Judged(birthplace, living, _with_peers(living, found))
+    return Judged(birthplace, living, _with_peers(living, found, pooled=pooled))
 
 
 def _without_peers(birthplace: Birthplace, found: Assessment) -> Assessment:
@@ -125,12 +138,12 @@ def _without_peers(birthplace: Birthplace, found: Assessment) -> Assessment:
     )
 
 
-def _with_peers(living: Living, found: Assessment) -> Assessment:
+def _with_peers(living: Living, found: Assessment, *, pooled: bool) -> Assessment:
     """Return the assessment corrected by what socket states alone can tell."""
     gone = sum(age >= GONE_AGE_NS for age in living.gone_ages_ns)
     waiting = living.standings[Standing.WAITING]
     if found.shape is Shape.LEAKING:
-        if waiting * 2 > len(living.ages_ns) and living.ages_ns[-1] < SLOWEST_ANSWER_NS:
+        if pooled and waiting * 2 > len(living.ages_ns) and living.ages_ns[-1] < SLOWEST_ANSWER_NS:
             return replace(
                 found,
                 shape=Shape.UNCLEAR,

@@ -111,7 +111,9 @@ def living_of(table: Table, birthplace: Birthplace) -> Living:
         unknown = Counter({Standing.UNKNOWN: birthplace.alive})
         return Living(ages_ns, standings=unknown, all_ages_ns=ages_ns)
     end_ns = table.end_ns(birthplace.pid)
-    pooled = birthplace.kind is DescriptorKind.TCP and is_pooled(table.functions(birthplace))
+    pooled = (birthplace.kind, birthplace.role) == (DescriptorKind.TCP, "dialed") and is_pooled(
+        table.functions(birthplace)
+    )
     earlier: list[Descriptor] = []
     if pooled:
         earlier = _used_lately(table, birthplace, {table.key(descriptor) for descriptor in descriptors})
@@ -162,7 +164,7 @@ def _standings(
 ) -> list[Standing]:
     if birthplace.kind is DescriptorKind.UNIX and birthplace.role == "accepted":
         return [_unix(table.socket(descriptor)) for descriptor in descriptors]
-    if birthplace.kind is not DescriptorKind.TCP:
+    if birthplace.kind is not DescriptorKind.TCP or birthplace.role not in {"dialed", "accepted"}:
         return [Standing.PLAIN] * len(descriptors)
     if birthplace.role == "accepted":
         return [_accepted(table.socket(descriptor)) for descriptor in descriptors]

@@ -8,12 +8,11 @@ from leadline.model import (
     Finding,
     Layer,
     NotJudged,
-    Severity,
     SiteFrame,
     Verdict,
     format_duration,
 )
-from leadline.rules.fdl.leaks import Judged, LeakNeeds, assess_birthplace, is_listening, owner
+from leadline.rules.fdl.leaks import STACKLESS, Judged, LeakNeeds, assess_birthplace, is_listening, owner
 from leadline.rules.fdl.suspects import Living, Standing, is_pooled, silent_ns
 from leadline.rules.fdl.words import advice, things
 from leadline.rules.limits import TimeLeft, severity_of, time_left
@@ -23,21 +22,31 @@ from leadline.rules.table import Table, place, sites_of
 
 __all__ = ["judge_birthplaces"]
 
+_FIND_LINE = "Trace with BPF (as root) to learn the line that acquires them."
 RELATED = {
     "FDL101": ("FDL201", "FDL301"),
     "FDL102": ("FDL201", "FDL301"),
-    "FDL401": ("FDL101", "FDL301"),
+    "FDL105": ("FDL401", "FDL301"),
 }
 
 
-def judge_birthplaces(info: RuleInfo, seen: LeakNeeds) -> list[Verdict]:
-    """Return one verdict for each birthplace that this rule owns, at least one in all."""
-    table = seen.table()
+def judge_birthplaces(info: RuleInfo, seen: LeakNeeds, table: Table | None = None) -> list[Verdict]:
+    """Return one verdict for each birthplace that this rule owns, at least one in all; ``table`` when already joined."""
+    table = seen.table() if table is None else table
     verdicts = [
         _verdict(info, table, assess_birthplace(table, birthplace))
         for birthplace in table.birthplaces
         if owner(birthplace, table) == info.code and (birthplace.births or birthplace.alive)
     ]
+    if not verdicts and info.code != "FDL110" and seen.window[-1].mode != "bpf":
+        return [
+            NotJudged(
+                code=info.code,
+                name=info.name,
+                missing="where descriptors were acquired (births with stacks)",
+                remedy="trace as root, or with CAP_BPF and CAP_PERFMON; `leadline capabilities` tells what is missing",
+            )
+        ]
     nothing = Cleared(
         code=info.code,
         name=info.name,
@@ -54,7 +63,7 @@ def _verdict(info: RuleInfo, table: Table, judged: Judged) -> Verdict:
         return _finding(info, table, judged)
     listening = is_listening(birthplace, table)
     what = things(birthplace.kind, birthplace.role, birthplace.births, listening=listening)
-    subject = f"{what} at {place(_frame(table, birthplace))}"
+    subject = f"{what}{_where(table, birthplace)}"
     sites = sites_of(table, birthplace)
     kind = birthplace.kind.report_word
     if found.shape is Shape.UNCLEAR:
@@ -75,7 +84,7 @@ def _verdict(info: RuleInfo, table: Table, judged: Judged) -> Verdict:
         subject=subject,
         reason=reason,
         pattern=pattern,
-        because=(_counts(birthplace),),
+        because=(_counts(table, birthplace),),
         sites=sites,
         count=birthplace.alive,
         kind=kind,
@@ -110,7 +119,8 @@ def _finding(info: RuleInfo, table: Table, judged: Judged) -> Finding:
     what = advice(birthplace, functions, living, is_go=is_go)
     open_count, soft = table.open_count(birthplace.pid), table.soft_limit(birthplace.pid)
     left = time_left(open_count, soft, found.rate_per_s, found.rate_low, found.rate_high)
-    severity = Severity.MEDIUM if found.paused_ns is not None and left is None else severity_of(left)
+    share = open_count / soft if open_count and soft else None
+    severity = severity_of(left, share, is_growing=found.rate_per_s is not None)
     older = _older(table, birthplace, living)
     sockets = _sockets(living)
     explanation = " ".join(
@@ -126,7 +136,7 @@ def _finding(info: RuleInfo, table: Table, judged: Judged) -> Finding:
         layer=Layer.SYSCALL,
         title=_title(table, birthplace, found),
         explanation=explanation,
-        remedy=what.remedy,
+        remedy=f"{_FIND_LINE} {what.remedy}" if birthplace.syscall in STACKLESS else what.remedy,
         verify=(
             "Trace again after the change with the same load and compare: `leadline trace TARGET -o after.leadline`, then"
             " `leadline diff before.leadline after.leadline`; this place must be cleared or gone."
@@ -136,7 +146,7 @@ def _finding(info: RuleInfo, table: Table, judged: Judged) -> Finding:
         rate_per_s=None if found.rate_per_s is None else round(found.rate_per_s, 3),
         sites=sites_of(table, birthplace),
         because=_because(table, birthplace, living, found, older),
-        against=_against(birthplace, living, found),
+        against=_against(table, birthplace, living, found),
         related=RELATED.get(info.code, ("FDL301",)),
         pid=birthplace.pid,
     )
@@ -145,8 +155,7 @@ def _finding(info: RuleInfo, table: Table, judged: Judged) -> Finding:
 def _title(table: Table, birthplace: Birthplace, found: Assessment) -> str:
     listening = is_listening(birthplace, table)
     what = things(birthplace.kind, birthplace.role, found.leaked, listening=listening)
-    asker = " for" if birthplace.site_role == "caller" else " at"
-    title = f"{what}{asker} {place(_frame(table, birthplace))} were never closed"
+    title = f"{what}{_where(table, birthplace)} {'was' if found.leaked == 1 else 'were'} never closed"
     if found.rate_per_s is None:
         return title
     return f"{title}; {_rate(found.rate_per_s)}"
@@ -234,8 +243,8 @@ def _looks_leaked(table: Table, birthplace: Birthplace, descriptor: Descriptor) 
 def _because(
     table: Table, birthplace: Birthplace, living: Living, found: Assessment, older: str
 ) -> tuple[Because, ...]:
-    because = [_counts(birthplace)]
-    evidence = f"birthplace:{birthplace.id}"
+    because = [_counts(table, birthplace)]
+    evidence = _ref(table, birthplace)
     because.append(Because(evidence=evidence, layer=Layer.SYSCALL, says=_sentence(found.reason)))
     sample = next(
         (descriptor for descriptor in living.suspects if table.socket(descriptor) is not None), None
@@ -279,8 +288,8 @@ def _standings_words(living: Living, pooled: bool) -> str:  # noqa: FBT001  a fa
     return f"states: {counts}" + (f"; {'; '.join(said)}" if said else "")
 
 
-def _against(birthplace: Birthplace, living: Living, found: Assessment) -> tuple[Because, ...]:
-    evidence = f"birthplace:{birthplace.id}"
+def _against(table: Table, birthplace: Birthplace, living: Living, found: Assessment) -> tuple[Because, ...]:
+    evidence = _ref(table, birthplace)
     doubts = []
     if not birthplace.deaths and not living.standings[Standing.PEER_GONE]:
         doubts.append(
@@ -297,17 +306,33 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
+def _where(table: Table, birthplace: Birthplace) -> str:
+    """Return `` at main.fetch (main.go:42)``; without a stack what they lead to, such as `` (10.0.0.9:8080)``."""
+    if birthplace.syscall in STACKLESS:
+        return f" ({birthplace.peers[0][0]})" if birthplace.peers and birthplace.peers[0][0] else ""
+    asker = "for" if birthplace.site_role == "caller" else "at"
+    return f" {asker} {place(_frame(table, birthplace))}"
+
+
+def _ref(table: Table, birthplace: Birthplace) -> str:
+    """Return the evidence to point at: the birthplace, or a descriptor where none was recorded."""
+    if birthplace.id > 0:
+        return f"birthplace:{birthplace.id}"
+    return f"descriptor:{table.living[birthplace.id][0].fd}"
+
+
 def _frame(table: Table, birthplace: Birthplace) -> SiteFrame | None:
     frames = table.frames(birthplace.stack)
     return birthplace.site or (frames[0] if frames else None)
 
 
-def _counts(birthplace: Birthplace) -> Because:
+def _counts(table: Table, birthplace: Birthplace) -> Because:
+    by = "" if birthplace.syscall in STACKLESS else f" by {birthplace.syscall}"
     return Because(
-        evidence=f"birthplace:{birthplace.id}",
+        evidence=_ref(table, birthplace),
         layer=Layer.SYSCALL,
         says=(
-            f"{birthplace.births} births by {birthplace.syscall}, {birthplace.deaths} deaths,"
+            f"{birthplace.births} births{by}, {birthplace.deaths} deaths,"
             f" {birthplace.alive} alive at the end."
         ),
     )

@@ -1,0 +1,158 @@
+"""Connections whose peer has closed wait for this process to close (FDL201, close-wait-pile-up).
+
+What it finds: many open TCP sockets in CLOSE_WAIT: the peer has closed its side, the kernel has told this process, and
+the process has not closed its own.
+
+Why it matters: nothing but this process can end them, there is no timeout in the kernel. Each holds a descriptor.
+
+Needs: socket states, the descriptor table. Helps: limits, births (how long each has been open).
+
+How it decides: 5 or more sockets of one process and one port in CLOSE_WAIT for at least 2 s. For how long is told by
+the time since the last segment that acknowledged anything (the peer's FIN did); where the kernel does not say, sockets
+count that were in CLOSE_WAIT already at the beginning or have been open for 5 s. Medium; high from 100 sockets, or from
+a tenth of the soft limit.
+
+When it is wrong: handlers that keep working for seconds after their client gave up, and then do close.
+
+What to do: close the connection when a read returns io.EOF or any error; see the finding that explains it (FDL102 or
+FDL101) for the line. A server that reads only while it expects a request does not notice the close: set a read or idle
+timeout.
+
+References: RFC 9293 section 3.6; tcp(7).
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from leadline.contracts import RuleInfo, Stage
+from leadline.evidence.kinds import Birthplace, Descriptor, ProcessInfo, SocketState, Window
+from leadline.model import Because, Cleared, Finding, Layer, Severity, Site, Verdict
+from leadline.rules.table import Table, sites_of
+
+__all__ = ["INFO", "RULE", "Needs", "judge"]
+
+INFO = RuleInfo("FDL201", "close-wait-pile-up", since="0.1.0", stage=Stage.STABLE, severity=Severity.HIGH)
+MIN_COUNT = 5
+"""As for leaks: fewer may be on their way."""
+MIN_WAIT_MS = 2000
+"""A server under load closes within milliseconds of the peer's FIN."""
+MIN_AGE_NS = 5_000_000_000
+"""Age that stands for the wait where the kernel does not tell it."""
+HIGH_COUNT = 100
+HIGH_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """Sockets and the table they belong to."""
+
+    window: tuple[Window, ...]
+    descriptors: tuple[Descriptor, ...]
+    sockets: tuple[SocketState, ...]
+    processes: tuple[ProcessInfo, ...] | None = None
+    birthplaces: tuple[Birthplace, ...] | None = None
+
+
+def judge(seen: Needs) -> Iterable[Verdict]:
+    """Return a finding for each process and port with a pile-up, else one Cleared."""
+    table = Table.of(
+        window=seen.window,
+        descriptors=seen.descriptors,
+        sockets=seen.sockets,
+        processes=seen.processes,
+        birthplaces=seen.birthplaces,
+    )
+    piles: dict[tuple[int, str], list[SocketState]] = {}
+    sites: dict[tuple[int, str], Counter[int]] = {}
+    known: set[int] = set()
+    for descriptor in seen.descriptors:
+        socket = table.socket(descriptor)
+        if socket is None or socket.state != "CLOSE_WAIT" or socket.inode in known:
+            continue
+        if _waits(table, descriptor, socket):
+            known.add(socket.inode)
+            key = (descriptor.pid, table.key(descriptor))
+            piles.setdefault(key, []).append(socket)
+            if descriptor.birthplace is not None:
+                sites.setdefault(key, Counter())[descriptor.birthplace] += 1
+    findings: list[Verdict] = [
+        _finding(table, pid, where, sockets, sites.get((pid, where), Counter()))
+        for (pid, where), sockets in sorted(piles.items(), key=lambda item: (-len(item[1]), item[0]))
+        if len(sockets) >= MIN_COUNT
+    ]
+    if findings:
+        return findings
+    count = len(known)
+    reason = (
+        "no open socket is in CLOSE_WAIT"
+        if not count
+        else f"only {count} wait in CLOSE_WAIT, fewer than {MIN_COUNT} at one port"
+    )
+    return [
+        Cleared(
+            code=INFO.code,
+            name=INFO.name,
+            subject="sockets in CLOSE_WAIT",
+            reason=reason,
+            pattern="none",
+            count=count,
+        )
+    ]
+
+
+RULE = Rule(INFO, Needs, judge)
+
+
+def _waits(table: Table, descriptor: Descriptor, socket: SocketState) -> bool:
+    """Return whether a socket has been in CLOSE_WAIT long enough."""
+    before = table.earlier.get(socket.inode)
+    if before is not None and before.state == "CLOSE_WAIT":
+        return True
+    if socket.last_ack_recv_ms is not None:
+        return socket.last_ack_recv_ms >= MIN_WAIT_MS
+    return table.end_ns(descriptor.pid) - descriptor.seen_since_mono_ns >= MIN_AGE_NS
+
+
+def _finding(table: Table, pid: int, where: str, sockets: list[SocketState], sites: Counter[int]) -> Finding:
+    count = len(sockets)
+    limit = table.soft_limit(pid)
+    many = count >= HIGH_COUNT or (limit is not None and count >= HIGH_SHARE * limit)
+    oldest_ms = max((socket.last_ack_recv_ms or 0 for socket in sockets), default=0)
+    says = f"{count} sockets in CLOSE_WAIT, {where}" + (
+        f"; the oldest for {oldest_ms / 1000:.0f} s." if oldest_ms else "."
+    )
+    return Finding(
+        code=INFO.code,
+        name=INFO.name,
+        severity=Severity.HIGH if many else Severity.MEDIUM,
+        confidence=0.95,
+        layer=Layer.KERNEL,
+        title=f"{count} connections ({where}) were closed by the peer and not by this process",
+        explanation=(
+            "In CLOSE_WAIT the peer's close has arrived and only this process can finish; the kernel never times it out."
+            " Either nobody reads these connections any more, or whoever read the end of file did not call Close."
+        ),
+        remedy=(
+            "Close the connection when a read returns io.EOF or an error (`defer conn.Close()` first in its goroutine), and set"
+            " read or idle timeouts so that somebody reads at all."
+        ),
+        verify="`leadline trace TARGET` again after the peers have left: no socket may stay in CLOSE_WAIT.",
+        kind="tcp",
+        count=count,
+        sites=_places(table, sites),
+        because=tuple(
+            Because(evidence=f"socket:{socket.inode}", layer=Layer.KERNEL, says=says)
+            for socket in sockets[:1]
+        ),
+        related=("FDL102", "FDL101"),
+        pid=pid,
+    )
+
+
+def _places(table: Table, sites: Counter[int]) -> tuple[Site, ...]:
+    """Return the place where most of them were acquired."""
+    if not sites:
+        return ()
+    most = min(sites, key=lambda number: (-sites[number], number))
+    return next((sites_of(table, found)[:1] for found in table.birthplaces if found.id == most), ())

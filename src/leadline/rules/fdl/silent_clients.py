@@ -1,0 +1,162 @@
+"""Clients hold connections open on which they have never asked for anything (FDL202, silent-clients).
+
+What it finds: many accepted connections, ESTABLISHED, on which less than a request has come in, nothing was ever
+answered, and nothing has moved for 10 s: clients that never send their request or their TLS hello.
+
+Why it matters: a Go server without ReadTimeout or ReadHeaderTimeout keeps a descriptor and a goroutine for each of them
+for ever; TCP keepalive ends only connections of peers that vanished. It takes no fault in the service to be exhausted
+this way, only a slow or hostile client.
+
+Needs: socket states, the descriptor table, the process (its listening ports). Helps: births.
+
+How it decides: 10 or more established sockets on a port that this process listens on, with at most 63 bytes received
+(the shortest ordinary HTTP request is longer), nothing sent, and no data for at least 10 s. Low; medium from 20 or from
+a tenth of the soft limit; never more, because layer 4 does not show what the protocol expects. A websocket or an idle
+keep-alive connection was answered once and is never counted, however long it is idle; nor is a long poll, whose request
+has come in.
+
+When it is wrong: protocols in which clients connect first and speak much later, load balancers that keep spare
+connections ready, and servers whose protocol says nothing to very short messages.
+
+What to do: set http.Server.ReadHeaderTimeout (covers the TLS handshake too) and IdleTimeout; on raw listeners call
+SetReadDeadline before the first read, and HandshakeContext with a deadline.
+
+References: net/http Server.ReadHeaderTimeout; tcp(7) tcp_keepalive_time; RFC 9112.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from leadline.contracts import RuleInfo, Stage
+from leadline.evidence.kinds import Birthplace, Descriptor, ProcessInfo, SocketState, Window
+from leadline.model import Because, Cleared, Finding, Layer, NotJudged, Severity, Verdict
+from leadline.rules.table import Table
+
+__all__ = ["INFO", "RULE", "Needs", "judge"]
+
+INFO = RuleInfo("FDL202", "silent-clients", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.MEDIUM)
+MIN_COUNT = 10
+MEDIUM_COUNT = 20
+MEDIUM_SHARE = 0.1
+MAX_RECEIVED_BYTES = 63
+"""`GET / HTTP/1.1`, a Host of usual length and the header lines that every client adds come to more."""
+MIN_SILENCE_MS = 10_000
+"""Clients ask within milliseconds of connecting; ten seconds also covers slow networks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """Sockets, the table, and the process whose ports they came in on."""
+
+    window: tuple[Window, ...]
+    descriptors: tuple[Descriptor, ...]
+    sockets: tuple[SocketState, ...]
+    processes: tuple[ProcessInfo, ...]
+    birthplaces: tuple[Birthplace, ...] | None = None
+
+
+def judge(seen: Needs) -> Iterable[Verdict]:
+    """Return a finding per port with many silent clients; else Cleared, or NotJudged where the kernel tells too little."""
+    table = Table.of(
+        window=seen.window, descriptors=seen.descriptors, sockets=seen.sockets, processes=seen.processes
+    )
+    silent: dict[tuple[int, int], list[SocketState]] = {}
+    idle, untold, known = 0, 0, set()
+    for descriptor in seen.descriptors:
+        socket = table.socket(descriptor)
+        if (
+            socket is None
+            or socket.protocol != "tcp"
+            or socket.state != "ESTABLISHED"
+            or socket.inode in known
+        ):
+            continue
+        if socket.lport is None or not table.is_accepted(descriptor, socket):
+            continue
+        known.add(socket.inode)
+        sent = socket.bytes_sent if socket.bytes_sent is not None else socket.bytes_acked
+        if socket.last_data_recv_ms is None or socket.bytes_received is None or sent is None:
+            untold += 1
+        elif socket.last_data_recv_ms >= MIN_SILENCE_MS:
+            if sent <= 1 and socket.bytes_received <= MAX_RECEIVED_BYTES:
+                silent.setdefault((descriptor.pid, socket.lport), []).append(socket)
+            else:
+                idle += 1
+    findings: list[Verdict] = [
+        _finding(table, pid, port, sockets)
+        for (pid, port), sockets in sorted(silent.items(), key=lambda item: (-len(item[1]), item[0]))
+        if len(sockets) >= MIN_COUNT
+    ]
+    if findings:
+        return findings
+    if untold >= MIN_COUNT:
+        return [
+            NotJudged(
+                code=INFO.code,
+                name=INFO.name,
+                missing=f"what moved on {untold} accepted connections (tcp_info)",
+                remedy="run on a kernel whose sock_diag tells bytes received and sent (4.19 or later)",
+                count=untold,
+                kind="tcp",
+            )
+        ]
+    few = sum(len(sockets) for sockets in silent.values())
+    reason = f"{len(known)} accepted connections; {few} have never asked for anything"
+    if idle:
+        reason += f"; {idle} are idle, but were answered or have sent a request (keep-alive, websockets, long polls)"
+    return [
+        Cleared(
+            code=INFO.code,
+            name=INFO.name,
+            subject="accepted connections",
+            reason=reason,
+            pattern="idle-but-answered" if idle else "none",
+            count=len(known),
+            kind="tcp",
+        )
+    ]
+
+
+RULE = Rule(INFO, Needs, judge)
+
+
+def _finding(table: Table, pid: int, port: int, sockets: list[SocketState]) -> Finding:
+    count = len(sockets)
+    limit = table.soft_limit(pid)
+    many = count >= MEDIUM_COUNT or (limit is not None and count >= MEDIUM_SHARE * limit)
+    nothing = sum(socket.bytes_received == 0 for socket in sockets)
+    longest_ms = max(socket.last_data_recv_ms or 0 for socket in sockets)
+    says = (
+        f"{count} sockets ESTABLISHED on port {port}: {nothing} have received nothing at all, {count - nothing} at most"
+        f" {MAX_RECEIVED_BYTES} bytes; none was ever answered; silent for up to {longest_ms / 1000:.0f} s."
+    )
+    return Finding(
+        code=INFO.code,
+        name=INFO.name,
+        severity=Severity.MEDIUM if many else Severity.LOW,
+        confidence=0.6,
+        layer=Layer.PROTOCOL,
+        title=f"{count} clients on port {port} hold a connection and have never asked for anything",
+        explanation=(
+            "A client that connects and sends no complete request, or no TLS hello, keeps a descriptor and a goroutine"
+            " until it leaves: the server seems to wait without a time limit. What the protocol expects cannot be seen"
+            " from here, so this may be by design."
+        ),
+        remedy=(
+            "Set http.Server.ReadHeaderTimeout (it covers the TLS handshake) and IdleTimeout; on a raw listener set a read"
+            " deadline before the first read and use HandshakeContext with a deadline."
+        ),
+        verify="`leadline trace TARGET` again: connections without a request must be gone after the time limit.",
+        kind="tcp",
+        count=count,
+        because=(Because(evidence=f"socket:{sockets[0].inode}", layer=Layer.KERNEL, says=says),),
+        against=(
+            Because(
+                evidence=f"socket:{sockets[0].inode}",
+                layer=Layer.PROTOCOL,
+                says="Spare connections of a load balancer and protocols that speak late look the same.",
+            ),
+        ),
+        related=("FDL301",),
+        pid=pid,
+    )

@@ -1,0 +1,1 @@
+"""Rules about leadline's own view."""
