@@ -2,7 +2,8 @@
 
     sudo .venv/bin/python tools/readme_session.py
 
-The demo runs on the spot, 80 columns wide and without colour; what it prints is copied as it is.
+The demo runs on the spot, 80 columns wide and without colour; what it prints is copied as it is, but for the paths of this
+checkout and of this user's home, which are written ``~/leadline`` and ``~``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def session() -> str:
         command, capture_output=True, text=True, timeout=600, check=True, env=environment, cwd=ROOT
     )
     report = "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+    report = report.replace(str(ROOT), "~/leadline").replace(str(Path.home()), "~")
     pid = re.search(r"\bpid (\d+)", done.stderr)
     asked = f"sudo leadline trace {pid[1]} -d 12s --source ." if pid else "sudo leadline lab demo"
     return f"```console\n$ {asked}\n{report}\n```\n"
