@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -43,7 +43,7 @@ Duration = Annotated[
     ),
 ]
 Case = Annotated[
-    Optional[Path],  # noqa: UP045  typer reads the annotation at run time
+    Path | None,
     typer.Option("-o", "--output", help="Keep the evidence in this case file (*.leadline).", metavar="CASE"),
 ]
 CasePath = Annotated[
@@ -51,16 +51,16 @@ CasePath = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Html = Annotated[
-    Optional[Path], typer.Option("--html", help="Also write a self-contained HTML report.", metavar="FILE")  # noqa: UP045
+    Path | None, typer.Option("--html", help="Also write a self-contained HTML report.", metavar="FILE")
 ]
 Pprof = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         "--pprof", help="Also write open descriptors as a profile for `go tool pprof`.", metavar="FILE"
     ),
 ]
 Flame = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         "--flame",
         help="Also write a flame graph: *.svg, or folded stacks for any other name.",
@@ -75,7 +75,7 @@ JUnit = Annotated[
 ]
 GitHub = Annotated[bool, typer.Option("--github", help="Also print findings as GitHub workflow annotations.")]
 Source = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         "--source", help="Source tree of the service: findings show the lines of code.", metavar="DIR"
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     @app.command("census", epilog=EPILOG)
     def census(
         target: Annotated[
-            Optional[str],  # noqa: UP045
+            str | None,
             typer.Argument(
                 metavar="[TARGET]", help="pid, name:NAME, port:8080, unit:NAME, container:ID or pod:NS/NAME."
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
         ],
         *,
         duration: Annotated[
-            Optional[str],  # noqa: UP045
+            str | None,
             typer.Option(
                 "-d",
                 "--duration",

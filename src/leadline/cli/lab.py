@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
     @lab.command(
         "run",
-        epilog="Example, in two terminals:\n\n    leadline lab run http-body-leak\n\n    sudo leadline trace name:http-body-leak -d 12s",
+        epilog="Example:\n\n    leadline lab run http-body-leak",
         context_settings={"allow_interspersed_args": False},
     )
     def run(
@@ -48,6 +48,35 @@ def register(app: typer.Typer) -> None:
         from leadline.app.lab import lab_run  # noqa: PLC0415
 
         raise typer.Exit(lab_run(name, arguments or []))
+
+    @lab.command(
+        "check",
+        epilog="Examples:\n\n    sudo leadline lab check http-body-leak\n\n    sudo leadline lab check --rounds 5",
+    )
+    def check(
+        names: Annotated[
+            list[str] | None, typer.Argument(metavar="[NAME ...]", help="Programs; default: all.")
+        ] = None,
+        *,
+        rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each program is tried.")] = 1,
+        jobs: Annotated[int, typer.Option("--jobs", min=1, help="How many run at a time.")] = 4,
+    ) -> None:
+        """Try leadline on its own lab: each planted fault must be named, each healthy program left alone.
+
+        Exit status: 0 when every verdict was as planted, 1 when not.
+        """
+        from leadline.app.lab_check import CheckResult, run_checks  # noqa: PLC0415
+
+        def show(result: CheckResult) -> None:
+            verdict = "right" if result.is_right else "WRONG"
+            print(f"{verdict}  {result.name:<24} {','.join(result.codes) or 'nothing found'}", flush=True)
+            for problem in result.problems:
+                print(f"         {problem}", flush=True)
+
+        results = run_checks(names or [], rounds=rounds, jobs=jobs, show=show)
+        right = sum(result.is_right for result in results)
+        print(f"{right} of {len(results)} right")
+        raise typer.Exit(0 if right == len(results) else 1)
 
     @lab.command("demo", epilog="Example:\n\n    sudo leadline lab demo --html report.html")
     def demo(
