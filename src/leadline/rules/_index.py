@@ -8,5 +8,16 @@ RULES: dict[str, str] = {
     "FDL103": "leadline.rules.fdl.leaking_files",
     "FDL104": "leadline.rules.fdl.leaking_pipes",
     "FDL105": "leadline.rules.fdl.leaking_descriptors",
+    "FDL110": "leadline.rules.fdl.growing_descriptors",
+    "FDL201": "leadline.rules.fdl.close_wait_pile_up",
+    "FDL202": "leadline.rules.fdl.silent_clients",
+    "FDL301": "leadline.rules.fdl.descriptors_near_limit",
+    "FDL302": "leadline.rules.fdl.descriptor_limit_hit",
+    "FDL401": "leadline.rules.fdl.duplicated_sockets",
+    "FDL501": "leadline.rules.fdl.failing_close",
+    "FDL502": "leadline.rules.fdl.closing_others",
+    "NET101": "leadline.rules.net.accept_queue_full",
+    "OBS101": "leadline.rules.obs.lost_events",
+    "OBS102": "leadline.rules.obs.missing_rights",
 }
 """Code to module path; the module has INFO and RULE, and its docstring is its page."""

@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Birthplace, Descriptor, ProcessInfo, SocketState, Window
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Site, Verdict
 from leadline.rules.table import Table, sites_of

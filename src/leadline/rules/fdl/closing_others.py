@@ -23,7 +23,7 @@ References: close(2), multithreaded use; os.File.Fd ("unsafe to close").
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import CloseFailure, Stack
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Site, SiteFrame, Verdict
 from leadline.rules.table import place

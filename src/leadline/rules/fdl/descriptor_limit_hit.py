@@ -22,7 +22,7 @@ References: accept(2), open(2), errors EMFILE and ENFILE; net/http Server.Serve 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import HostInfo, ProcessInfo, Refusal, Stack
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Site, Verdict
 from leadline.rules.table import place

@@ -27,7 +27,7 @@ References: getrlimit(2); os/rlimit.go; Sen 1968; Mann 1945.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Descriptor, ProcessInfo, TimelineSample, Window
 from leadline.model import Because, Cleared, Finding, Layer, NotJudged, Severity, Verdict, format_duration
 from leadline.rules.limits import TimeLeft, time_left

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Birthplace, Descriptor, SocketState, Window
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Verdict
 from leadline.rules.table import Table, place, sites_of

@@ -24,7 +24,7 @@ References: close(2), "Dealing with error returns from close()"; os.File.Fd.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import CloseFailure, Stack
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Site, Verdict
 from leadline.rules.table import place

@@ -24,7 +24,7 @@ References: proc_pid_fd(5); sock_diag(7).
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Birthplace, Descriptor, DescriptorKind, Origin
 from leadline.model import Severity, Verdict
 from leadline.rules.fdl.leaks import LeakNeeds

@@ -27,7 +27,7 @@ References: net/http Server.ReadHeaderTimeout; tcp(7) tcp_keepalive_time; RFC 91
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Birthplace, Descriptor, ProcessInfo, SocketState, Window
 from leadline.model import Because, Cleared, Finding, Layer, NotJudged, Severity, Verdict
 from leadline.rules.table import Table

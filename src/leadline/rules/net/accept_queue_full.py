@@ -25,7 +25,7 @@ References: listen(2); tcp(7); Linux net/ipv4/tcp_ipv4.c (LINUX_MIB_LISTENOVERFL
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Descriptor, Listener, NetCounter, ProcessInfo, Refusal
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Verdict
 

@@ -21,7 +21,7 @@ References: BPF ring buffer and map limits in the page of the probe trace_descri
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import SelfCost
 from leadline.model import Because, Cleared, Finding, Gap, GapReason, Layer, Severity, Verdict
 

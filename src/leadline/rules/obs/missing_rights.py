@@ -22,7 +22,7 @@ References: capabilities(7); bpf(2).
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leadline.contracts import RuleInfo, Stage
+from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Window
 from leadline.model import Because, Cleared, Finding, Gap, GapReason, Layer, Severity, Verdict
 
