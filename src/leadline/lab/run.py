@@ -254,6 +254,7 @@ def second_process(
     *,
     addr: str = "",
     flavour: Flavour = STRIPPED,
+    go: GoTool | None = None,
     deadline_s: float = READY_DEADLINE_S,
 ) -> Iterator[str]:
     """Run only the second process of a program, for a program that somebody else starts with ``-peer``.
@@ -263,6 +264,7 @@ def second_process(
         args: as given to the program itself.
         addr: where the program listens, for one that is called by clients; they begin at once.
         flavour: how to build it.
+        go: toolchain to build with.
         deadline_s: time until it must be ready.
 
     Yields:
@@ -271,7 +273,7 @@ def second_process(
     program = find(name)
     if program.other_end is OtherEnd.NONE:
         raise LeadlineError(f"{name} has no second process", remedy="start the program alone")
-    binary = build(name, flavour=flavour)
+    binary = build(name, flavour=flavour, go=go)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-lab-")))
         second = _start(stack, _second_command(binary, [*program.args, *args], addr), folder)
