@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from leadline import __version__
-from leadline.contracts.verdicts import Verdicts
+from leadline.contracts import Verdicts
 from leadline.evidence import Evidence
 from leadline.evidence.kinds import Birthplace, ProcessInfo, SelfCost, Window
 from leadline.evidence.queries import (

@@ -1,14 +1,12 @@
-"""The view model: what every face shows, in the order and the words in which it is shown.
+"""Evidence and verdicts made into the view model, for all faces at once.
 
-Faces (text, page, terminal) lay this out and nothing else: no thresholds, no sorting, no joins of their own. Every string that
-may come from the target is already :func:`~leadline.model.printable`.
+Faces (text, page, terminal) lay the view out and nothing else: no thresholds, no sorting, no joins of their own.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from dataclasses import dataclass
 from itertools import groupby
 
 from leadline import __version__
@@ -29,25 +27,24 @@ from leadline.model import (
     format_duration,
     printable,
 )
-from leadline.report.census import CensusView, census_view
-from leadline.report.series import Series, TimelineView, place_series, timeline_view
-from leadline.report.sockets import TableView, socket_table
+from leadline.report.census import census_view
+from leadline.report.series import place_series, timeline_view
+from leadline.report.sockets import socket_table
+from leadline.report.view import (
+    BecauseView,
+    ClearedView,
+    FindingView,
+    FrameGroup,
+    FrameView,
+    GapView,
+    NotJudgedView,
+    PlaceView,
+    ReportView,
+    SiteView,
+    SourceLine,
+)
 
-__all__ = [
-    "BecauseView",
-    "ClearedView",
-    "FindingView",
-    "FrameGroup",
-    "FrameView",
-    "GapView",
-    "NotJudgedView",
-    "PlaceView",
-    "ReportView",
-    "SiteView",
-    "SourceLine",
-    "frame_groups",
-    "make_view",
-]
+__all__ = ["frame_groups", "make_view"]
 
 OWN_ROLES = frozenset({"app"})
 """Frames that are never folded: the reader's own code."""
@@ -68,153 +65,6 @@ _ROLES = {
     "closed": "closed here",
     "parked": "waits here",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class FrameView:
-    """One frame; ``place`` is ``quote.go:42``, ``path`` the same with the whole path; both "" when unknown."""
-
-    function: str
-    place: str
-    path: str
-    is_inlined: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FrameGroup:
-    """Neighbouring frames of the same sort; library frames are folded and named by ``packages``."""
-
-    is_own: bool
-    frames: tuple[FrameView, ...]
-    packages: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceLine:
-    """One line of source; ``is_hit`` is the line that the site names."""
-
-    number: int
-    text: str
-    is_hit: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SiteView:
-    """One place in the source."""
-
-    role: str
-    function: str
-    path: str
-    groups: tuple[FrameGroup, ...]
-    source: tuple[SourceLine, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BecauseView:
-    """One piece of evidence."""
-
-    layer: str
-    says: str
-    evidence: str
-
-
-@dataclass(frozen=True, slots=True)
-class FindingView:
-    """One finding; ``sure`` is its confidence in words, ``facts`` short labelled values."""
-
-    code: str
-    name: str
-    severity: Severity
-    title: str
-    sure: str
-    facts: tuple[tuple[str, str], ...]
-    sites: tuple[SiteView, ...]
-    explanation: str
-    because: tuple[BecauseView, ...]
-    against: tuple[BecauseView, ...]
-    remedy: str
-    verify: str
-    explained_by: str
-    related: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ClearedView:
-    """Something healthy, and why."""
-
-    code: str
-    pattern: str
-    subject: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotJudgedView:
-    """Something that could not be judged; ``codes`` are the rules that lacked the same thing."""
-
-    codes: tuple[str, ...]
-    subject: str
-    missing: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class GapView:
-    """Something that could not be seen."""
-
-    what: str
-    reason: str
-    detail: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceView:
-    """One birthplace as a row; ``is_blamed`` when a finding above info names it."""
-
-    id: int
-    kind: str
-    how: str
-    function: str
-    place: str
-    births: int
-    deaths: int
-    alive: int
-    oldest: str
-    peers: tuple[str, ...]
-    groups: tuple[FrameGroup, ...]
-    series: Series | None
-    is_blamed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ReportView:
-    """A whole report.
-
-    Attributes:
-        title: the target in a few words.
-        facts: labelled values of the header.
-        summary: the outcome in one sentence.
-        findings: most severe first.
-        cleared: of birthplaces and other subjects; rules that saw nothing are only counted in ``quiet_count``.
-        cost: leadline's own cost in one sentence; "" when not measured.
-    """
-
-    title: str
-    facts: tuple[tuple[str, str], ...]
-    summary: str
-    findings: tuple[FindingView, ...]
-    cleared: tuple[ClearedView, ...]
-    quiet_count: int
-    not_judged: tuple[NotJudgedView, ...]
-    gaps: tuple[GapView, ...]
-    census: CensusView
-    places: tuple[PlaceView, ...]
-    timeline: TimelineView
-    sockets: TableView
-    cost: str
-    version: str
-    begin_utc: str
 
 
 def make_view(evidence: Evidence, verdicts: Verdicts) -> ReportView:
@@ -270,14 +120,16 @@ def _utc(unix_ns: int) -> str:
 def frame_groups(frames: tuple[SiteFrame, ...]) -> tuple[FrameGroup, ...]:
     """Return frames in runs of the reader's own code and of libraries, leaf first.
 
-    When no frame is the reader's own (as in a C program), none is folded.
+    When no frame is the reader's own (a C program, or a connection dialled by a helper goroutine), none is folded.
     """
     has_own = any(frame.role in OWN_ROLES for frame in frames)
     groups = []
-    for is_own, run in groupby(frames, key=lambda frame: not has_own or frame.role in OWN_ROLES):
+    for is_own, run in groupby(frames, key=lambda frame: frame.role in OWN_ROLES):
         members = tuple(run)
         packages = tuple(dict.fromkeys(package for frame in members if (package := _package(frame.function))))
-        groups.append(FrameGroup(is_own, tuple(_frame(frame) for frame in members), packages))
+        groups.append(
+            FrameGroup(is_own, has_own and not is_own, tuple(_frame(frame) for frame in members), packages)
+        )
     return tuple(groups)
 
 

@@ -18,7 +18,7 @@ MAX_POINTS = 240
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line; points are (seconds since the window began, count), at least two. ``id`` is the birthplace, None for the whole."""
+    """One line of at least two points (seconds since the window began, count); ``id`` is its birthplace, None for the whole."""
 
     id: int | None
     name: str

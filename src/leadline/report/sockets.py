@@ -17,11 +17,12 @@ MAX_ROWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; numbers are shown right-aligned and sorted by ``Cell.order``."""
+    """A column; numbers are shown right-aligned and sorted by ``Cell.order``; wide ones may wrap."""
 
     title: str
     meaning: str
     is_number: bool = False
+    is_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ COLUMNS = (
     Column("fd", "descriptor number (pid:number in a child)", is_number=True),
     Column("kind", "what it refers to"),
     Column("state", "state of the socket as the kernel names it"),
+    Column("acquired at", "application frame that acquired it, or how it came", is_wide=True),
     Column("peer", "remote address"),
     Column("local", "local address"),
     Column("age", "time since it was acquired; older than the watch when it was open before", is_number=True),
@@ -54,7 +56,6 @@ COLUMNS = (
     Column("rtt", "smoothed round-trip time", is_number=True),
     Column("resent", "segments retransmitted in all", is_number=True),
     Column("timer", "kernel timer that is running"),
-    Column("acquired at", "application frame that acquired it, or how it came"),
 )
 _ORIGINS = {"before": "before the watch", "inherited": "inherited", "unknown": "unknown", "traced": ""}
 
@@ -96,10 +97,11 @@ def _row(
     head = (number, Cell(descriptor.kind.value))
     if socket is None:
         empty = Cell("")
-        return (*head, Cell("unknown"), empty, empty, aged, *(empty,) * 6, Cell(printable(where)))
+        return (*head, Cell("unknown"), Cell(printable(where)), empty, empty, aged, *(empty,) * 6)
     return (
         *head,
         Cell(printable(socket.state)),
+        Cell(printable(where)),
         Cell(printable(endpoint(socket.raddr, socket.rport or None) or socket.name)),
         Cell(printable(endpoint(socket.laddr, socket.lport))),
         aged,
@@ -109,7 +111,6 @@ def _row(
         _time(socket.rtt_us, 1_000),
         _count(socket.total_retrans),
         Cell(_timer(socket)),
-        Cell(printable(where)),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from leadline.model import Severity
 from leadline.report.census import CensusView
 from leadline.report.layout import MIN_WIDTH, Page, Span, shown_width
-from leadline.report.model import BecauseView, FindingView, FrameGroup, ReportView, SiteView
+from leadline.report.view import BecauseView, FindingView, FrameGroup, ReportView, SiteView
 
 __all__ = ["add_census", "render_text"]
 
@@ -130,7 +130,7 @@ def _site(page: Page, site: SiteView, *, label: str, with_stack: bool, verbose: 
 
 
 def _frames(page: Page, group: FrameGroup, *, label: str, verbose: bool) -> None:
-    if not group.is_own and not verbose:
+    if group.is_folded and not verbose:
         count = len(group.frames)
         packages = (
             f" ({', '.join(group.packages[:3])}{', ...' if len(group.packages) > 3 else ''})"
