@@ -15,7 +15,7 @@ from leadline.formats.cgroup import container_id, parse_cgroup, pod_uid, unit_na
 from leadline.formats.procfd import link_inode
 from leadline.formats.procstat import parse_stat
 from leadline.formats.procstatus import parse_status
-from leadline.formats.sockdiag import AF_INET, AF_INET6, ALL_STATES, SocketTable, decode_dump
+from leadline.formats.sockdiag import AF_INET, AF_INET6, ALL_STATES, ANY_FAMILY, SocketTable, decode_dump
 from leadline.model import (
     AccessError,
     LeadlineError,
@@ -190,9 +190,12 @@ def _network_namespaces(host: Host, own: str) -> dict[str, list[Candidate]]:
 
 def _listening_inodes(host: Host, pid: int, port: int) -> set[int]:
     """Return the sockets that accept on a port in the namespace of a process: TCP, else UDP without a peer."""
-    for protocol, number, states in (("tcp", _TCP, _LISTEN_STATE), ("udp", _UDP, ALL_STATES)):
+    for protocol, number, states, families in (
+        ("tcp", _TCP, _LISTEN_STATE, (ANY_FAMILY,)),
+        ("udp", _UDP, ALL_STATES, (AF_INET, AF_INET6)),
+    ):
         inodes: set[int] = set()
-        for family in (AF_INET, AF_INET6):
+        for family in families:
             try:
                 table = decode_dump(host.sock_diag(pid, family, number, states, 0), protocol)
             except LeadlineError:
@@ -362,10 +365,8 @@ def _listens(host: Host, pid: int) -> bool:
         inodes = {link_inode(link.name) or 0 for link in host.fd_links(pid) if link.name[:7] == "socket:"}
         if not inodes:
             return False
-        return any(
-            len(decode_dump(host.sock_diag(pid, family, _TCP, _LISTEN_STATE, 0), "tcp").of_inodes(inodes))
-            for family in (AF_INET, AF_INET6)
-        )
+        table = decode_dump(host.sock_diag(pid, ANY_FAMILY, _TCP, _LISTEN_STATE, 0), "tcp")
+        return len(table.of_inodes(inodes)) > 0
     except LeadlineError:
         return False
 

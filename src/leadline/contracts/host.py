@@ -140,12 +140,14 @@ class Host(Protocol):
     def read_sys(self, path: str, *, limit_bytes: int = 1 << 20) -> bytes:
         """Return the bytes of a file under sys, such as ``fs/cgroup/cpu.max``; raises as ``read_proc``."""
 
-    def sock_diag(self, pid: int, family: int, protocol: int, states: int, extensions: int) -> bytes:
+    def sock_diag(
+        self, pid: int, family: int, protocol: int, states: int, extensions: int
+    ) -> bytes | bytearray:
         """Return the netlink messages of one SOCK_DIAG_BY_FAMILY dump in the network namespace of ``pid``.
 
         Args:
             pid: whose namespace; 0 is leadline's own.
-            family: AF_INET, AF_INET6 or AF_UNIX.
+            family: AF_INET, AF_INET6 or AF_UNIX; 0 for TCP of both inet families at once.
             protocol: IPPROTO_TCP, IPPROTO_UDP; 0 for unix.
             states: bit mask of states wanted.
             extensions: idiag_ext mask (inet), or udiag_show mask (unix).

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +28,18 @@ __all__ = [
     "AF_INET6",
     "AF_UNIX",
     "ALL_STATES",
+    "ANY_FAMILY",
     "INET_EXTENSIONS",
     "TCP_STATES",
     "UNIX_SHOW",
+    "Column",
     "SocketTable",
     "decode_dump",
 ]
 
 AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
+ANY_FAMILY = 0
+"""For TCP: both families in one dump, which costs hardly more than one of them."""
 _FAMILY_WORDS = {AF_UNIX: "unix", AF_INET: "inet", AF_INET6: "inet6"}
 
 TCP_STATES = (
@@ -65,16 +69,32 @@ _UNIX_NAME, _UNIX_PEER, _UNIX_RQLEN, _UNIX_MEMINFO, _UNIX_UID = 0, 2, 4, 5, 7
 UNIX_SHOW = 0x01 | 0x04 | 0x10 | 0x20 | 0x40
 """udiag_show: name, peer, receive queue, memory and user."""
 
-_MESSAGE, _ERROR, _DONE, _OVERRUN = 20, 2, 3, 4
+_MESSAGES = (20, 18)  # SOCK_DIAG_BY_FAMILY; TCPDIAG_GETSOCK, which dumps both families at once
+_ERROR, _DONE, _OVERRUN = 2, 3, 4
 _DUMP_INTERRUPTED = 0x10
 _HEADER_BYTES = 16
 _BODY_BYTES = {"tcp": 72, "udp": 72, "unix": 16}
+_RUN = 256
 _LISTEN = TCP_STATES.index("LISTEN")
 _TIMERS = ("off", "on", "keepalive", "timewait", "persist")
 _CA_STATES = ("Open", "Disorder", "CWR", "Recovery", "Loss")
 
 Int = NDArray[np.int64]
-Value = TypeVar("Value")
+
+
+class Column(NamedTuple):
+    """One field of all sockets; ``present`` is False where the kernel did not tell it, None when it always does."""
+
+    values: NDArray[Any]
+    present: NDArray[np.bool_] | None = None
+
+    def values_or_none(self) -> list[Any]:
+        """Return a list with None where it is absent."""
+        if self.present is None or self.present.all():
+            return list(self.values.tolist())
+        column = np.full(len(self.values), None, dtype=object)
+        column[self.present] = self.values[self.present].tolist()
+        return list(column.tolist())
 
 
 @dataclass(frozen=True)
@@ -123,8 +143,8 @@ class SocketTable:
 
     def state_counts(self) -> dict[str, int]:
         """Return how many sockets are in each state, most first."""
-        numbers = Counter(self.states.tolist())
-        return {_name(TCP_STATES, number): count for number, count in numbers.most_common()}
+        counts = Counter(dict(enumerate(np.bincount(self.states).tolist())))
+        return {_name(TCP_STATES, number): count for number, count in counts.most_common() if count}
 
     def where(self, mask: NDArray[np.bool_]) -> SocketTable:
         """Return the rows for which the mask is true."""
@@ -206,94 +226,119 @@ class SocketTable:
                     starts[rows[mine]], sizes[rows[mine]] = at[mine] + 4, lengths[mine] - 4
             at = at + ((lengths + 3) & ~3)
 
-    def _optional(self, attribute: tuple[Int, Int], offset: int, width: int) -> list[Any]:
-        """Return one field of an attribute per row; None where the attribute is absent or ends before it."""
+    def _optional(self, attribute: tuple[Int, Int], offset: int, width: int) -> Column:
+        """Return one field of an attribute; absent where the attribute is, or ends before it."""
         starts, sizes = attribute
         present = (starts >= 0) & (sizes >= offset + width)
-        read: Callable[[Int], Any] = {1: self._u8, 4: self._u32, 8: self._u64}[width]
-        values = read(starts[present] + offset).tolist()
-        if len(values) == len(starts):
-            return list(values)
-        column = np.full(len(starts), None, dtype=object)
-        column[present] = values
-        return list(column.tolist())
+        at = starts + offset if present.all() else np.where(present, starts + offset, 0)
+        if width == 4:
+            return Column(self._words[at >> 2], present)
+        return Column(self._u64(at) if width == 8 else self._u8(at), present)
 
     def _texts(
-        self, attribute: tuple[Int, Int], decode: Callable[[bytes], Value], absent: Value
-    ) -> list[Value]:
-        cache: dict[bytes, Value] = {}
-        texts = []
+        self, attribute: tuple[Int, Int], decode: Callable[[bytes], str], absent: str | None
+    ) -> list[Any]:
+        """Return the decoded values of an attribute; many sockets have few different ones."""
+        cache: dict[bytes, str] = {}
+        texts: list[Any] = []
         for start, size in zip(*(part.tolist() for part in attribute), strict=True):
             if start < 0:
                 texts.append(absent)
                 continue
             raw = self.buffer[start : start + size].tobytes()
-            if raw not in cache:
-                cache[raw] = decode(raw)
-            texts.append(cache[raw])
+            text = cache.get(raw)
+            if text is None:
+                text = cache[raw] = decode(raw)
+            texts.append(text)
         return texts
 
     def _addresses(self, offset: int) -> list[str]:
-        raw = self.buffer[(self.offsets + offset)[:, None] + np.arange(16)].tobytes()
-        cache: dict[tuple[int, bytes], str] = {}
-        texts = []
-        for row, family in enumerate(self.families.tolist()):
-            key = (family, raw[row * 16 : row * 16 + 16])
-            if key not in cache:
-                cache[key] = _address(*key)
-            texts.append(cache[key])
-        return texts
+        """Return the addresses as text; each different one is written once."""
+        raw = self.buffer[(self.offsets + offset)[:, None] + np.arange(16)]
+        different, which = np.unique(raw.view("V16").ravel(), return_inverse=True)
+        texts = np.empty((3, len(different)), dtype=object)
+        for number, item in enumerate(different):
+            texts[:, number] = ["", _ipv4_text(item.tobytes()), _ipv6_text(item.tobytes())]
+        form = np.where(self.families == AF_INET, 1, 2)
+        return list(texts[form, which.ravel()].tolist())
 
     # -- records ---------------------------------------------------------------------------------------------
 
-    def _inet_records(self, when: str) -> list[SocketState]:
+    @cached_property
+    def numbers(self) -> dict[str, Column]:
+        """Return every numeric field of ``SocketState`` as a column, by its name there."""
+        return self._unix_numbers() if self.protocol == "unix" else self._inet_numbers()
+
+    def _inet_numbers(self) -> dict[str, Column]:
         base = self.offsets + _HEADER_BYTES
-        found = self._attributes((_INFO, _CONG, _SKMEM))
-        memory = found[_SKMEM]
+        found = self._inet_attributes
+        timers = self._u8(base + 2)
+        remote_ports = self._be16(base + 6)
         # A listening socket's tcp_info is zero but for the accept queue, which rqueue and wqueue tell already.
         info = (np.where(self.states == _LISTEN, -1, found[_INFO][0]), found[_INFO][1])
-        remote_ports = self._be16(base + 6)
-        has_peer = remote_ports != 0
-        columns: dict[str, list[Any]] = {
-            "family": _names(_FAMILY_WORDS, self.families),
-            "state": _names(TCP_STATES, self.states),
-            "inode": self.inodes.tolist(),
-            "laddr": self._addresses(24),
-            "lport": self.local_ports.tolist(),
-            "raddr": np.where(has_peer, np.array(self._addresses(40), dtype=object), "").tolist(),
-            "rport": np.where(has_peer, remote_ports, None).tolist(),  # type: ignore[call-overload]
-            "uid": self._u32(base + 64).tolist(),
-            "cookie": self._u64(base + 44).tolist(),
-            "rqueue_bytes": self._u32(base + 56).tolist(),
-            "wqueue_bytes": self._u32(base + 60).tolist(),
-            "timer": _names(_TIMERS, self._u8(base + 2)),
-            "timer_expires_ms": np.where(self._u8(base + 2) == 0, None, self._u32(base + 52)).tolist(),  # type: ignore[call-overload]
-            "retransmits_pending": self._u8(base + 3).tolist(),
-            "ca_state": [
-                None if number is None else _name(_CA_STATES, number) for number in self._optional(info, 1, 1)
-            ],
-            "congestion": self._texts(found[_CONG], _c_string, None),
+        return {
+            "inode": Column(self.inodes),
+            "lport": Column(self.local_ports),
+            "rport": Column(remote_ports, remote_ports != 0),
+            "uid": Column(self._u32(base + 64)),
+            "cookie": Column(self._u64(base + 44)),
+            "rqueue_bytes": Column(self._u32(base + 56)),
+            "wqueue_bytes": Column(self._u32(base + 60)),
+            "timer": Column(timers),
+            "timer_expires_ms": Column(self._u32(base + 52), timers != 0),
+            "retransmits_pending": Column(self._u8(base + 3)),
+            "ca_state": self._optional(info, 1, 1),
             **{name: self._optional(info, offset, width) for name, (offset, width) in _TCP_INFO.items()},
-            **{name: self._optional(memory, offset, 4) for name, offset in _MEMORY.items()},
+            **{name: self._optional(found[_SKMEM], offset, 4) for name, offset in _MEMORY.items()},
         }
-        return self._build(columns, when)
 
-    def _unix_records(self, when: str) -> list[SocketState]:
-        base = self.offsets + _HEADER_BYTES
-        found = self._attributes((_UNIX_NAME, _UNIX_PEER, _UNIX_RQLEN, _UNIX_MEMINFO, _UNIX_UID))
-        columns: dict[str, list[Any]] = {
-            "family": ["unix"] * len(self),
-            "state": _names(TCP_STATES, self.states),
-            "inode": self.inodes.tolist(),
-            "cookie": self._u64(base + 8).tolist(),
-            "name": self._texts(found[_UNIX_NAME], _unix_name, ""),
+    def _unix_numbers(self) -> dict[str, Column]:
+        found = self._unix_attributes
+        return {
+            "inode": Column(self.inodes),
+            "cookie": Column(self._u64(self.offsets + _HEADER_BYTES + 8)),
             "peer_inode": self._optional(found[_UNIX_PEER], 0, 4),
             "rqueue_bytes": self._optional(found[_UNIX_RQLEN], 0, 4),
             "wqueue_bytes": self._optional(found[_UNIX_RQLEN], 4, 4),
             "uid": self._optional(found[_UNIX_UID], 0, 4),
             **{name: self._optional(found[_UNIX_MEMINFO], offset, 4) for name, offset in _MEMORY.items()},
         }
-        return self._build(columns, when)
+
+    @cached_property
+    def _inet_attributes(self) -> dict[int, tuple[Int, Int]]:
+        return self._attributes((_INFO, _CONG, _SKMEM))
+
+    @cached_property
+    def _unix_attributes(self) -> dict[int, tuple[Int, Int]]:
+        return self._attributes((_UNIX_NAME, _UNIX_PEER, _UNIX_RQLEN, _UNIX_MEMINFO, _UNIX_UID))
+
+    def _inet_records(self, when: str) -> list[SocketState]:
+        numbers = self.numbers
+        raddr = np.array(self._addresses(40), dtype=object)
+        return self._build(
+            {
+                **{name: column.values_or_none() for name, column in numbers.items()},
+                "family": _names(_FAMILY_WORDS, Column(self.families)),
+                "state": _names(TCP_STATES, Column(self.states)),
+                "laddr": self._addresses(24),
+                "raddr": np.where(numbers["rport"].values != 0, raddr, "").tolist(),
+                "timer": _names(_TIMERS, numbers["timer"]),
+                "ca_state": _names(_CA_STATES, numbers["ca_state"]),
+                "congestion": self._texts(self._inet_attributes[_CONG], _c_string, None),
+            },
+            when,
+        )
+
+    def _unix_records(self, when: str) -> list[SocketState]:
+        return self._build(
+            {
+                **{name: column.values_or_none() for name, column in self.numbers.items()},
+                "family": ["unix"] * len(self),
+                "state": _names(TCP_STATES, Column(self.states)),
+                "name": self._texts(self._unix_attributes[_UNIX_NAME], _unix_name, ""),
+            },
+            when,
+        )
 
     def _build(self, columns: dict[str, list[Any]], when: str) -> list[SocketState]:
         names, protocol = tuple(columns), self.protocol
@@ -332,7 +377,7 @@ _MEMORY = {
 """Offset in the u32 array that enum SK_MEMINFO of include/uapi/linux/sock_diag.h indexes."""
 
 
-def decode_dump(messages: bytes, protocol: str) -> SocketTable:
+def decode_dump(messages: bytes | bytearray, protocol: str) -> SocketTable:
     """Return the sockets of one or more concatenated dumps (v4 and v6 of one protocol, for example).
 
     >>> import struct
@@ -356,10 +401,10 @@ def decode_dump(messages: bytes, protocol: str) -> SocketTable:
     if len(messages) % 4:
         raise Malformed("sock_diag", "length is not a multiple of 4", offset_bytes=len(messages))
     buffer = np.frombuffer(messages, dtype=np.uint8)
-    offsets = np.array(_walk(messages), dtype=np.int64) * 4
+    offsets = _walk(buffer.view("<u4")) * 4
     header = SocketTable(protocol, buffer, offsets, offsets)
     lengths, kinds, flags = header._u32(offsets), header._u16(offsets + 4), header._u16(offsets + 6)  # noqa: SLF001  same module
-    is_socket = kinds == _MESSAGE
+    is_socket = np.isin(kinds, _MESSAGES)
     table = SocketTable(
         protocol,
         buffer,
@@ -377,23 +422,28 @@ def decode_dump(messages: bytes, protocol: str) -> SocketTable:
     return table
 
 
-def _walk(messages: bytes) -> list[int]:
-    """Return the position of each message, in units of four bytes."""
-    words = memoryview(messages).cast("I")
+def _walk(words: NDArray[np.uint32]) -> Int:
+    """Return the position of each message, in units of four bytes.
+
+    Most messages of a dump are equally long, so from each one the next ``_RUN`` are guessed and checked at once; where they
+    differ, the first that does begins a new guess.
+    """
     total = len(words)
-    positions = []
+    runs: list[Int] = []
     at = 0
     while at < total:
-        length = words[at]
-        following = at + (length + 3 >> 2)
-        if length < _HEADER_BYTES or following > total:
+        length = int(words[at])
+        step = length + 3 >> 2
+        if length < _HEADER_BYTES or at + step > total:
             raise Malformed("sock_diag", "message length does not fit", offset_bytes=at * 4)
-        positions.append(at)
-        at = following
-    return positions
+        guessed = words[at : min(at + step * _RUN, total - step + 1) : step] == length
+        count = len(guessed) if guessed.all() else int(guessed.argmin())
+        runs.append(np.arange(at, at + count * step, step, dtype=np.int64))
+        at += count * step
+    return np.concatenate(runs) if runs else np.empty(0, dtype=np.int64)
 
 
-def _error(messages: bytes, offsets: Int, lengths: Int, kinds: Int) -> int | None:
+def _error(messages: bytes | bytearray, offsets: Int, lengths: Int, kinds: Int) -> int | None:
     """Return the errno in an error message, or in a done message that ended early."""
     ending = ((kinds == _ERROR) | (kinds == _DONE)) & (lengths >= _HEADER_BYTES + 4)
     for offset in offsets[ending].tolist():
@@ -404,24 +454,29 @@ def _error(messages: bytes, offsets: Int, lengths: Int, kinds: Int) -> int | Non
 
 
 def _name(words: tuple[str, ...], number: int) -> str:
-    return words[number] if 0 <= number < len(words) else f"UNKNOWN({number})"
+    return words[number] if number < len(words) else f"UNKNOWN({number})"
 
 
-def _names(words: tuple[str, ...] | dict[int, str], numbers: Int) -> list[str]:
-    known = words if isinstance(words, dict) else dict(enumerate(words))
-    return [known.get(number) or f"UNKNOWN({number})" for number in numbers.tolist()]
+def _names(words: tuple[str, ...] | dict[int, str], numbers: Column) -> list[Any]:
+    """Return the words for numbers; a number without one stays visible, an absent number is None."""
+    known: dict[int, str] = words if isinstance(words, dict) else dict(enumerate(words))
+    different, which = np.unique(numbers.values, return_inverse=True)
+    texts = np.array([known.get(number, f"UNKNOWN({number})") for number in different.tolist()], dtype=object)
+    return Column(texts[which.ravel()], numbers.present).values_or_none()
 
 
-def _address(family: int, raw: bytes) -> str:
-    """Return an address; an IPv4 peer of a dual-stack socket is written as IPv4, its family stays ``inet6``."""
-    if family == AF_INET:
-        return ".".join(map(str, raw[:4]))
+def _ipv4_text(raw: bytes) -> str:
+    return ".".join(map(str, raw[:4]))
+
+
+def _ipv6_text(raw: bytes) -> str:
+    """Return an address; an IPv4 peer of a dual-stack socket is written as IPv4 (its family stays ``inet6``)."""
     if raw[:12] == b"\0" * 10 + b"\xff\xff":
-        return ".".join(map(str, raw[12:]))
+        return _ipv4_text(raw[12:])
     return str(ipaddress.IPv6Address(raw))
 
 
-def _c_string(raw: bytes) -> str | None:
+def _c_string(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
 
 

@@ -36,7 +36,9 @@ class LiveHost(FileTree):
         """Return the clocks."""
         return self._clock
 
-    def sock_diag(self, pid: int, family: int, protocol: int, states: int, extensions: int) -> bytes:
+    def sock_diag(
+        self, pid: int, family: int, protocol: int, states: int, extensions: int
+    ) -> bytes | bytearray:
         """Return one dump of sockets; see ``Host.sock_diag``."""
         return netlink.dump_sockets(self, pid, netlink.Query(family, protocol, states, extensions))
 

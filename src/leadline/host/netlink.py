@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["Query", "dump_sockets", "netns_inode"]
 
 _NETLINK_SOCK_DIAG = 4
-_SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, _NLM_F_DUMP = 20, 0x1, 0x300
+_SOCK_DIAG_BY_FAMILY, _TCPDIAG_GETSOCK = 20, 18
+_NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _CLONE_NEWNET = 0x40000000
+_FIRST_BYTES = 1 << 18
 _RECEIVE_BYTES = 1 << 16
+_HEADER_AND_CODE = struct.Struct("=IHHIIi")
 _DEADLINE_S = 5.0
 _THREAD_DEADLINE_S = 2.0
 _ENTER_REMEDY = (
@@ -50,7 +53,7 @@ class Query(NamedTuple):
     extensions: int
 
 
-def dump_sockets(files: FileTree, pid: int, query: Query) -> bytes:
+def dump_sockets(files: FileTree, pid: int, query: Query) -> bytearray:
     """Return the messages of one dump; see ``Host.sock_diag``."""
     with _diag_socket(files, pid) as link:
         link.settimeout(_DEADLINE_S)
@@ -66,43 +69,55 @@ def dump_sockets(files: FileTree, pid: int, query: Query) -> bytes:
 
 
 def _request(query: Query, sequence: int) -> bytes:
-    """Return struct inet_diag_req_v2 or unix_diag_req behind its netlink header."""
+    """Return struct inet_diag_req_v2, inet_diag_req or unix_diag_req behind its netlink header."""
     family, protocol, states, extensions = query
-    if family == socket.AF_UNIX:
+    kind = _SOCK_DIAG_BY_FAMILY
+    if (
+        family == socket.AF_UNSPEC
+    ):  # the older request is the only one that takes both families; it is for TCP
+        kind = _TCPDIAG_GETSOCK
+        body = struct.pack("=BBBB48xII", family, 0, 0, extensions, states, 0)
+    elif family == socket.AF_UNIX:
         body = struct.pack("=BBHIIIII", family, 0, 0, states, 0, extensions, 0xFFFFFFFF, 0xFFFFFFFF)
     else:
         body = struct.pack("=BBBBI48x", family, protocol, extensions, 0, states)
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
-    return struct.pack("=IHHII", 16 + len(body), _SOCK_DIAG_BY_FAMILY, flags, sequence, 0) + body
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, sequence, 0) + body
 
 
-def _receive(link: socket.socket, sequence: int, what: str) -> bytes:
+def _receive(link: socket.socket, sequence: int, what: str) -> bytearray:
     """Return everything up to the end of the dump.
 
-    The kernel writes the end as a message of its own at the end of a datagram, so only first and last are looked at.
+    The kernel writes the end as a message of its own at the end of a datagram, so only first and last are looked at. The
+    buffer grows in place: copying 20 MB once more would take as long as the kernel needs for half of them.
     """
-    dump = bytearray()
-    buffer = memoryview(bytearray(_RECEIVE_BYTES))
+    dump = bytearray(_FIRST_BYTES)
+    filled = 0
     while True:
-        size = link.recv_into(buffer)
+        if len(dump) - filled < _RECEIVE_BYTES:
+            dump.extend(bytes(len(dump)))
+        with memoryview(dump) as view:
+            size = link.recv_into(view[filled : filled + _RECEIVE_BYTES])
         if size == 0:
             raise Unsupported(f"{what}: netlink socket closed by the kernel")
-        dump += buffer[:size]
-        _, kind, _, _, _, code = struct.unpack_from("=IHHIIi", buffer) if size >= 20 else (0, 0, 0, 0, 0, 0)
-        if kind == _NLMSG_ERROR:
-            if code:
-                raise access_error(
-                    OSError(-code, os.strerror(-code)), what, remedy="load the kernel's diag modules"
-                )
-            return bytes(dump)
-        if _is_end(buffer[:size], sequence):
-            return bytes(dump)
+        _, kind, _, _, _, code = (
+            _HEADER_AND_CODE.unpack_from(dump, filled) if size >= 20 else (0, 0, 0, 0, 0, 0)
+        )
+        filled += size
+        if kind == _NLMSG_ERROR and code:
+            raise access_error(
+                OSError(-code, os.strerror(-code)), what, remedy="load the kernel's diag modules"
+            )
+        if kind == _NLMSG_ERROR or _is_end(dump, filled, size, sequence):
+            del dump[filled:]
+            return dump
 
 
-def _is_end(datagram: memoryview, sequence: int) -> bool:
-    if len(datagram) < 20:
+def _is_end(dump: bytearray, filled: int, size: int, sequence: int) -> bool:
+    """Return whether the datagram of that size, just before ``filled``, ends the dump."""
+    if size < 20:
         return False
-    length, kind, _, seen, _, _ = struct.unpack_from("=IHHIIi", datagram, len(datagram) - 20)
+    length, kind, _, seen, _, _ = _HEADER_AND_CODE.unpack_from(dump, filled - 20)
     return bool(length == 20 and kind == _NLMSG_DONE and seen == sequence)
 
 

@@ -155,15 +155,19 @@ class RecordedHost(FileTree):
             raise Unsupported(f"proc/{pid}/fd/{fd}: its protocol was not recorded")
         return protocol
 
-    def sock_diag(self, pid: int, family: int, protocol: int, states: int, extensions: int) -> bytes:  # noqa: ARG002  all were recorded
+    def sock_diag(
+        self, pid: int, family: int, protocol: int, states: int, extensions: int
+    ) -> bytes | bytearray:
         """Return the recorded dump, states not asked for left out; see ``Host.sock_diag``."""
+        del extensions  # all were recorded
         space = re.sub(r"\D", "", self.link_proc(f"{pid or 'self'}/ns/net"))
-        dump = self._folder / "netlink" / f"{space}-{family}-{protocol}.bin"
-        if not dump.exists():
+        families = (family,) if family else (2, 10)
+        dumps = [self._folder / "netlink" / f"{space}-{number}-{protocol}.bin" for number in families]
+        if not any(dump.exists() for dump in dumps):
             raise Unsupported(
                 f"no dump of family {family}, protocol {protocol} was recorded for net:[{space}]"
             )
-        return _with_states(dump.read_bytes(), family, states)
+        return b"".join(_with_states(dump.read_bytes(), states) for dump in dumps if dump.exists())
 
     def socket_kinds(self, pid: int, links: Iterable[FdLink]) -> dict[int, DescriptorKind]:
         """Return the kind by inode of sockets; see ``Host.socket_kinds``."""
@@ -237,7 +241,7 @@ class RecordedProcess:
         self.close()
 
 
-def _with_states(dump: bytes, family: int, states: int) -> bytes:
+def _with_states(dump: bytes, states: int) -> bytes:
     """Return the messages of sockets whose state is in the mask, and all messages that are not sockets."""
     kept = bytearray()
     at = 0
@@ -246,7 +250,7 @@ def _with_states(dump: bytes, family: int, states: int) -> bytes:
         if length < 16:
             raise Malformed("recorded socket dump", "message length does not fit", offset_bytes=at)
         message = dump[at : at + (length + 3 & ~3)]
-        state = message[_STATE_OFFSET[family]] if kind == _DATA_MESSAGE else 0
+        state = message[_STATE_OFFSET.get(message[16], 17)] if kind == _DATA_MESSAGE else 0
         if kind != _DATA_MESSAGE or states >> state & 1:
             kept += message
         at += len(message)

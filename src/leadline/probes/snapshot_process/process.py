@@ -15,7 +15,7 @@ from leadline.formats.procfd import link_inode
 from leadline.formats.proclimits import parse_limits
 from leadline.formats.procstat import parse_stat
 from leadline.formats.procstatus import parse_status
-from leadline.formats.sockdiag import AF_INET, AF_INET6, decode_dump
+from leadline.formats.sockdiag import ANY_FAMILY, decode_dump
 from leadline.model import Gap, LeadlineError, TargetGone
 from leadline.probes.snapshot_process.binary import BinaryFacts, read_binary
 from leadline.probes.snapshot_process.cgroups import group_path, read_cgroup
@@ -174,19 +174,17 @@ def read_listeners(host: Host, pid: int) -> tuple[Listener, ...]:
     inodes = {link_inode(link.name) or 0 for link in host.fd_links(pid) if link.name.startswith("socket:[")}
     if not inodes:
         return ()
-    found = []
-    for family in (AF_INET, AF_INET6):
-        table = decode_dump(host.sock_diag(pid, family, _TCP, _LISTEN_STATE, 0), "tcp")
-        found += [
-            Listener(
-                inode=record.inode,
-                address=record.laddr,
-                port=record.lport or 0,
-                accept_queue=record.rqueue_bytes,
-                backlog=record.wqueue_bytes,
-            )
-            for record in table.of_inodes(inodes).records()
-        ]
+    table = decode_dump(host.sock_diag(pid, ANY_FAMILY, _TCP, _LISTEN_STATE, 0), "tcp")
+    found = [
+        Listener(
+            inode=record.inode,
+            address=record.laddr,
+            port=record.lport or 0,
+            accept_queue=record.rqueue_bytes,
+            backlog=record.wqueue_bytes,
+        )
+        for record in table.of_inodes(inodes).records()
+    ]
     return tuple(sorted(found, key=lambda listener: (listener.port, listener.address)))
 
 

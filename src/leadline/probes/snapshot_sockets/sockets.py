@@ -12,6 +12,7 @@ from leadline.formats.sockdiag import (
     AF_INET6,
     AF_UNIX,
     ALL_STATES,
+    ANY_FAMILY,
     INET_EXTENSIONS,
     UNIX_SHOW,
     SocketTable,
@@ -31,12 +32,12 @@ _WITHOUT_DESCRIPTOR = (
     1 << 6 | 1 << 3 | 1 << 12
 )  # TIME_WAIT, SYN_RECV, NEW_SYN_RECV: nobody's, so not asked for
 _DUMPS = (
-    ("tcp", AF_INET, _TCP, ALL_STATES & ~_WITHOUT_DESCRIPTOR, INET_EXTENSIONS),
-    ("tcp", AF_INET6, _TCP, ALL_STATES & ~_WITHOUT_DESCRIPTOR, INET_EXTENSIONS),
+    ("tcp", ANY_FAMILY, _TCP, ALL_STATES & ~_WITHOUT_DESCRIPTOR, INET_EXTENSIONS),
     ("udp", AF_INET, _UDP, ALL_STATES, INET_EXTENSIONS),
     ("udp", AF_INET6, _UDP, ALL_STATES, INET_EXTENSIONS),
     ("unix", AF_UNIX, 0, ALL_STATES, UNIX_SHOW),
 )
+_FAMILY_NAMES = {ANY_FAMILY: "", AF_UNIX: "", AF_INET: "IPv4 ", AF_INET6: "IPv6 "}
 _ATTEMPTS = 2
 
 
@@ -81,7 +82,7 @@ class SocketsObservation:
         inodes = {link_inode(link.name) or 0 for link in links if link.name.startswith("socket:[")}
         is_seen = False
         for protocol, family, number, states, extensions in _DUMPS:
-            what = f"{protocol} socket states (address family {family}) at the {when} of the window"
+            what = f"states of {_FAMILY_NAMES[family]}{protocol} sockets at the {when} of the window"
             try:
                 table = self._dump(protocol, family, number, states, extensions)
                 records = table.of_inodes(inodes).records(when) if inodes else []

@@ -35,13 +35,13 @@ class Endpoint:
 
 
 def path_pattern(path: str) -> str:
-    """Return a path with its changing parts (numbers, hexadecimal names) as ``*``.
+    """Return a path with its changing parts (numbers, hexadecimal names) as ``#``.
 
     >>> path_pattern("/var/spool/app/job-17231.tmp (deleted)"), path_pattern("/srv/cache/3fa9b2c4/data")
-    ('/var/spool/app/job-*.tmp (deleted)', '/srv/cache/*/data')
+    ('/var/spool/app/job-#.tmp (deleted)', '/srv/cache/#/data')
     """
     name, deleted = (path.removesuffix(_DELETED), _DELETED) if path.endswith(_DELETED) else (path, "")
-    return _CHANGING.sub("*", name) + deleted
+    return _CHANGING.sub("#", name) + deleted
 
 
 def group_key(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from leadline.contracts import ProbeInfo, gap_of
 from leadline.evidence.kinds import Birthplace, Descriptor, DescriptorKind, Origin, TimelineSample
 from leadline.formats.procfd import descriptor_kind, link_inode
-from leadline.formats.sockdiag import AF_INET, AF_INET6, ALL_STATES, TCP_STATES, decode_dump
+from leadline.formats.sockdiag import AF_INET, AF_INET6, ALL_STATES, ANY_FAMILY, TCP_STATES, decode_dump
 from leadline.model import AccessError, Gap, GapReason, LeadlineError, TargetGone
 from leadline.probes.trace_snapshots.groups import Endpoint, Groups, group_key, path_pattern
 from leadline.probes.trace_snapshots.tracker import Seen, TableTracker
@@ -26,7 +26,7 @@ NAME = "trace_snapshots"
 MAX_SAMPLES = 2400
 _COST_RATIO = 20  # of wall time to time spent looking: at most a twentieth of one CPU
 _TIME_WAIT = 1 << 6
-_DUMPS = (("tcp", AF_INET, 6), ("tcp", AF_INET6, 6), ("udp", AF_INET, 17), ("udp", AF_INET6, 17))
+_DUMPS = (("tcp", ANY_FAMILY, 6), ("udp", AF_INET, 17), ("udp", AF_INET6, 17))
 _CONNECTED = {DescriptorKind.TCP, DescriptorKind.UDP}
 
 
@@ -214,8 +214,9 @@ class SnapshotsObservation:
 
     def _place(self, seen: Seen) -> str:
         endpoint = self._endpoints.get(_inode(seen))
-        if endpoint is not None:
-            return endpoint.remote
+        if endpoint is not None:  # ports of those who called us are chance, so they are left out
+            is_accepted = endpoint.local_port in self._listening
+            return endpoint.remote.rpartition(":")[0] if is_accepted else endpoint.remote
         return path_pattern(seen.link.name) if seen.link.name.startswith("/") else ""
 
     def _descriptors(self, ids: dict[tuple[str, ...], int]) -> list[Descriptor]:
