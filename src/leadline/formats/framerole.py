@@ -59,7 +59,7 @@ class RoleBook:
         self._has_modules = False
         if build_info is not None:
             for module in build_info.deps:
-                self._modules[module.path] = "app" if module.is_local else "module"
+                self._modules[module.path] = "app" if module.is_in_workspace else "module"
             if build_info.main is not None and build_info.main.path:
                 self._modules[build_info.main.path] = "app"
             self._has_modules = bool(self._modules)

@@ -38,10 +38,9 @@ class GoModule:
     replaced_by: GoModule | None = None
 
     @property
-    def is_local(self) -> bool:
-        """Return whether its source was a directory of the builder's: a workspace module or replaced by a path."""
-        actual = self.replaced_by or self
-        return actual.version in ("", "(devel)") or actual.path.startswith(("./", "../", "/"))
+    def is_in_workspace(self) -> bool:
+        """Return whether it was built from the builder's own tree beside the main module (go.work): no version, no replacement."""
+        return self.replaced_by is None and self.version in ("", "(devel)")
 
 
 @dataclass(frozen=True, slots=True)

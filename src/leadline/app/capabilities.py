@@ -1,0 +1,34 @@
+"""What this host and these rights allow, and what each missing one would add."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from leadline.host import LiveHost
+from leadline.host.features import probe_features, read_host_info
+from leadline.probes.trace_descriptors.tracker import Tracker
+from leadline.report.capabilities import render_capabilities
+
+if TYPE_CHECKING:
+    from leadline.evidence.kinds import HostInfo
+
+__all__ = ["capabilities_text", "host_info"]
+
+
+def capabilities_text(*, as_json: bool) -> str:
+    """Return the features of this host as text or as a JSON document."""
+    host = LiveHost()
+    features = probe_features(host, lambda: Tracker(host.bpf()).close())
+    if not as_json:
+        return render_capabilities([(one.name, one.status, one.adds, one.remedy) for one in features])
+    info = read_host_info(host, features)
+    rows = [{"name": one.name, "status": one.status, "adds": one.adds, "remedy": one.remedy} for one in features]
+    document = {"schema_version": 1, "kernel": info.kernel_release, "machine": info.machine, "features": rows}
+    return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
+
+
+def host_info(host: LiveHost) -> HostInfo:
+    """Return the machine as evidence, with every feature tried."""
+    return read_host_info(host, probe_features(host))
