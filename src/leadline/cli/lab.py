@@ -47,7 +47,8 @@ def register(app: typer.Typer) -> None:
         """Build a program (stripped) and run it until Ctrl-C or its own time limit."""
         from leadline.app.lab import lab_run  # noqa: PLC0415
 
-        raise typer.Exit(lab_run(name, arguments or []))
+        given = arguments or []  # the parser leaves the "--" that separates them
+        raise typer.Exit(lab_run(name, given[1:] if given[:1] == ["--"] else given))
 
     @lab.command(
         "check",
