@@ -93,6 +93,8 @@ class Reader:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                # A test run started in the background ignores Ctrl-C, and so would what it starts.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  no threads here
             )
         said = Path(output.name)
         self._terminals.append((process, said))
