@@ -55,9 +55,8 @@ def encode_svg(evidence: Evidence, verdicts: Verdicts) -> bytes:  # noqa: ARG001
         root.count += 1
         node = root
         for frame in reversed(frames):
-            node = node.children.setdefault(
-                (frame.function, frame.role), _Node(_with_place(frame), frame.role)
-            )
+            key = (_with_place(frame), frame.role)
+            node = node.children.setdefault(key, _Node(*key))
             node.count += 1
     rows = _depth(root)
     height = TOP + rows * ROW + 12
@@ -95,12 +94,10 @@ def _plain(name: str) -> str:
 
 
 def _with_place(frame: SiteFrame) -> str:
-    place = (
-        ""
-        if frame.file is None
-        else f" {frame.file.rpartition('/')[2]}" + ("" if frame.line is None else f":{frame.line}")
-    )
-    return printable(f"{frame.function}{place}")
+    if frame.file is None:
+        return printable(frame.function)
+    line = "" if frame.line is None else f":{frame.line}"
+    return printable(f"{frame.function} {frame.file.rpartition('/')[2]}{line}")
 
 
 def _depth(node: _Node) -> int:
@@ -121,9 +118,14 @@ def _draw(svg: ET.Element, root: _Node, *, x: float, scale: float, y: float, tot
             continue
         group = _add(svg, "g")
         _add(group, "title", f"{node.name}: {node.count:,} ({100 * node.count / total:.1f} %)")
-        _add(
-            group, "rect", x=f"{left:.2f}", y=f"{top:g}", width=f"{width:.2f}", height=str(ROW - 1), rx="2", **{"class": node.role}
-        )  # fmt: skip
+        box = {
+            "x": f"{left:.2f}",
+            "y": f"{top:g}",
+            "width": f"{width:.2f}",
+            "height": str(ROW - 1),
+            "rx": "2",
+        }
+        _add(group, "rect", **box, **{"class": node.role})
         room = int((width - 8) / _CHARACTER)
         if room >= 3:
             label = node.name if len(node.name) <= room else node.name[: room - 2] + ".."
