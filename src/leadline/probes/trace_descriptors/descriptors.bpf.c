@@ -25,7 +25,6 @@ struct birth {
 	u32 tgid;
 	u32 image;
 	u32 nr;
-	u32 stack_bytes;
 	u32 highest_fd;
 };
 
@@ -36,29 +35,35 @@ static __always_inline struct scratch *first_scratch(void)
 	return bpf_map_lookup_elem(&scratches, &zero);
 }
 
-/* Return the hash of the caller's user stack, 0 when it has none; the frames stay in slot 0. */
-static __always_inline u64 take_stack(void *ctx, u32 *bytes)
+/* Return the hash of the user stack at a system call, 0 when it has none; the frames stay in slot 0. */
+static __always_inline u64 take_stack(void *ctx, struct pt_regs *regs)
 {
 	struct scratch *scratch = first_scratch();
-	long size;
 
 	if (!scratch)
 		return 0;
-	size = bpf_get_stack(ctx, scratch->stack.ips, sizeof(scratch->stack.ips), BPF_F_USER_STACK);
+#if defined(LEADLINE_X86_64)
+	scratch->stack.ips[0] = IP(regs);
+	scratch->stack.ips[1] = 0;
+	return unwind(scratch, regs->bp, regs->sp);
+#else
+	long size = bpf_get_stack(ctx, scratch->stack.ips, sizeof(scratch->stack.ips), BPF_F_USER_STACK);
+
 	if (size <= 0) {
 		count(FAILED_STACK, 1);
 		return 0;
 	}
-	*bytes = size;
-	return hash_frames(&scratch->stack, size);
+	scratch->stack.count = size / 8;
+	return hash_frames(&scratch->stack, size / 8);
+#endif
 }
 
-static __always_inline void keep_taken_stack(u64 hash, u32 bytes)
+static __always_inline void keep_taken_stack(u64 hash)
 {
 	struct scratch *scratch = first_scratch();
 
 	if (hash && scratch)
-		keep_stack(hash, &scratch->stack, bytes);
+		keep_stack(hash, &scratch->stack);
 }
 
 static __noinline struct site *site_of(struct birth *birth, u32 kind, u64 *id)
@@ -75,7 +80,7 @@ static __noinline struct site *site_of(struct birth *birth, u32 kind, u64 *id)
 	if (!scratch)
 		return NULL;
 	if (birth->stack)
-		keep_stack(birth->stack, &scratch->stack, birth->stack_bytes);
+		keep_stack(birth->stack, &scratch->stack);
 	scratch->site.tgid = birth->tgid;
 	scratch->site.image = birth->image;
 	scratch->site.kind = kind;
@@ -97,7 +102,6 @@ static __always_inline void settle(struct fd_life *life, u64 now, bool timed, bo
 	struct site *site = bpf_map_lookup_elem(&sites, &life->site);
 	u32 bucket;
 
-	count(COUNT_DEATHS, 1);
 	if (!site)
 		return;
 	__sync_fetch_and_add(&site->deaths, 1);
@@ -131,7 +135,6 @@ __noinline int born(struct birth *birth, u32 fd, u32 kind)
 	if (fd > birth->highest_fd)
 		birth->highest_fd = fd;
 	site = site_of(birth, kind, &id);
-	count(COUNT_BIRTHS, 1);
 	if (site) {
 		__sync_fetch_and_add(&site->births, 1);
 		site->last_ns = birth->now;
@@ -182,7 +185,6 @@ __noinline int born(struct birth *birth, u32 fd, u32 kind)
 		/* Another thread closed it before this program ran: a life of no length. */
 		__sync_fetch_and_add(&site->deaths, 1);
 		__sync_fetch_and_add(&site->lifetimes[0], 1);
-		count(COUNT_DEATHS, 1);
 	}
 	return 0;
 }
@@ -196,17 +198,14 @@ struct death {
 	u32 tgid;
 };
 
-__noinline int died(struct death *death, u32 fd)
+__noinline int died(struct death *death, struct fd_life *life, u32 fd)
 {
-	struct fd_key key = { .fd = fd };
-	struct fd_life *life;
 	bool same;
 
 	if (!death)
 		return 0;
-	key.tgid = death->tgid;
-	life = bpf_map_lookup_elem(&fds, &key);
 	if (!life) {
+		struct fd_key key = { .tgid = death->tgid, .fd = fd };
 		struct fd_life fresh = {
 			.died_ns = death->now,
 			.closer = death->closer,
@@ -257,19 +256,18 @@ static long walk_number(u32 bit, void *ctx)
 
 	if (fd < walk->first || fd > walk->last)
 		return 0;
-	if (walk->mode == WALK_CLOSE) {
-		if (open)
-			died(&walk->death, fd);
-		return 0;
-	}
-	if (walk->mode == WALK_EXEC && open)
+	if (walk->mode != WALK_EXIT && open != (walk->mode == WALK_CLOSE))
 		return 0;
 	life = bpf_map_lookup_elem(&fds, &key);
+	if (walk->mode == WALK_CLOSE) {
+		died(&walk->death, life, fd);
+		return 0;
+	}
 	if (!life)
 		return 0;
 	if (walk->mode == WALK_EXEC) {
 		if (life->state & FD_ALIVE)
-			died(&walk->death, fd);
+			died(&walk->death, life, fd);
 	} else if (open && (life->state & FD_ALIVE)) {
 		life->state = FD_ALIVE | FD_AT_EXIT;
 	} else {
@@ -337,20 +335,19 @@ static __always_inline struct who whoever(const struct process *process, u64 g, 
 {
 	struct who who = { .tid = (u32)bpf_get_current_pid_tgid() };
 
+	struct scratch *scratch = first_scratch();
+
 	who.owner = OWNER_THREAD | who.tid;
-	read_goid(&who, process, g);
-	if (ancestry)
-		read_ancestry(&who, process, g);
+	if (scratch)
+		read_goroutine(&who, scratch, &process->go, g, ancestry);
 	return who;
 }
 
 /* Whether a close looks like the second one of a double close, where the number has become somebody else's: it was
  * made by another, in a place where makers close themselves, and this caller closed its life before. Such a close
  * leaves its stack, for if its owner's own close fails later, this one is to blame. */
-static __always_inline bool is_suspicious(u32 tgid, u32 fd, u64 closer)
+static __always_inline bool is_suspicious(const struct fd_life *life, u64 closer)
 {
-	struct fd_key key = { .tgid = tgid, .fd = fd };
-	struct fd_life *life = bpf_map_lookup_elem(&fds, &key);
 	struct site *site;
 
 	if (!life || !(life->state & FD_ALIVE) || life->owner == closer || life->previous_closer != closer)
@@ -377,17 +374,20 @@ int on_sys_enter(u64 *ctx)
 	who = whoever(process, GO_G(regs), false);
 	if (way == HOW_CLOSE) {
 		struct death death = { .now = bpf_ktime_get_ns(), .closer = who.owner, .tgid = tgid };
-		u32 fd = (u32)ARG0(regs), bytes = 0;
+		u32 fd = (u32)ARG0(regs);
+		struct fd_key key = { .tgid = tgid, .fd = fd };
+		struct fd_life *life;
 
 		death.file = file_of(fd);
 		if (!death.file)
 			return 0; /* it will fail: the number's last life stays as it is, for the exit to judge */
-		if (process->flags & PROCESS_ARMED || is_suspicious(tgid, fd, who.owner)) {
-			death.stack = take_stack(ctx, &bytes);
-			keep_taken_stack(death.stack, bytes);
+		life = bpf_map_lookup_elem(&fds, &key);
+		if (process->flags & PROCESS_ARMED || is_suspicious(life, who.owner)) {
+			death.stack = take_stack(ctx, regs);
+			keep_taken_stack(death.stack);
 			count(COUNT_CLOSE_STACKS, 1);
 		}
-		died(&death, fd);
+		died(&death, life, fd);
 	} else {
 		struct walk walk = {
 			.death = { .now = bpf_ktime_get_ns(), .closer = who.owner, .tgid = tgid },
@@ -404,17 +404,17 @@ int on_sys_enter(u64 *ctx)
 	return 0;
 }
 
-static __always_inline int refused(void *ctx, const struct process *process, u32 tgid, u32 nr, s32 error)
+static __always_inline int refused(void *ctx, struct pt_regs *regs, const struct process *process, u32 tgid, u32 nr,
+				  s32 error)
 {
 	struct refusal_key key = { .tgid = tgid, .image = process->image, .nr = nr, .error = error };
 	struct refusal *seen, fresh = {};
-	u32 bytes = 0;
 	u64 now = bpf_ktime_get_ns();
 
-	key.stack = take_stack(ctx, &bytes);
+	key.stack = take_stack(ctx, regs);
 	seen = bpf_map_lookup_elem(&refusals, &key);
 	if (!seen) {
-		keep_taken_stack(key.stack, bytes);
+		keep_taken_stack(key.stack);
 		fresh.first_ns = now;
 		bpf_map_update_elem(&refusals, &key, &fresh, BPF_NOEXIST);
 		seen = bpf_map_lookup_elem(&refusals, &key);
@@ -428,15 +428,15 @@ static __always_inline int refused(void *ctx, const struct process *process, u32
 	return 0;
 }
 
-static __always_inline int close_failed(void *ctx, struct process *process, u32 tgid, u32 fd, u64 g, s32 error)
+static __always_inline int close_failed(void *ctx, struct pt_regs *regs, struct process *process, u32 tgid, s32 error)
 {
 	struct failure_key key = { .tgid = tgid, .image = process->image, .error = error };
+	u32 fd = (u32)ARG0(regs);
 	struct fd_key number = { .tgid = tgid, .fd = fd };
 	struct fd_life *life = bpf_map_lookup_elem(&fds, &number);
-	struct who who = whoever(process, g, false);
+	struct who who = whoever(process, GO_G(regs), false);
 	struct failure *seen, fresh = {};
 	u64 now = bpf_ktime_get_ns(), nth;
-	u32 bytes = 0;
 
 	/* From now on each close leaves its stack: a fault that happens again gets its culprit's name. */
 	process->flags |= PROCESS_ARMED;
@@ -458,10 +458,10 @@ static __always_inline int close_failed(void *ctx, struct process *process, u32 
 			key.flags |= FAILED_CLOSER_REPEATED;
 		key.culprit_stack = life->close_stack;
 	}
-	key.stack = take_stack(ctx, &bytes);
+	key.stack = take_stack(ctx, regs);
 	seen = bpf_map_lookup_elem(&failures, &key);
 	if (!seen) {
-		keep_taken_stack(key.stack, bytes);
+		keep_taken_stack(key.stack);
 		fresh.first_ns = now;
 		bpf_map_update_elem(&failures, &key, &fresh, BPF_NOEXIST);
 		seen = bpf_map_lookup_elem(&failures, &key);
@@ -737,11 +737,11 @@ int on_sys_exit(u64 *ctx)
 	if (!process || IS_COMPAT(bpf_get_current_task_btf()))
 		return 0;
 	if (way == HOW_CLOSE)
-		return close_failed(ctx, process, tgid, (u32)ARG0(regs), GO_G(regs), (s32)-result);
+		return close_failed(ctx, regs, process, tgid, (s32)-result);
 	if (!makes_fd(way, regs))
 		return 0;
 	if (result < 0)
-		return refused(ctx, process, tgid, nr, (s32)-result);
+		return refused(ctx, regs, process, tgid, nr, (s32)-result);
 	if (!worth_a_look(way, regs, result))
 		return 0;
 
@@ -749,7 +749,7 @@ int on_sys_exit(u64 *ctx)
 
 	birth.now = bpf_ktime_get_ns();
 	birth.who = whoever(process, GO_G(regs), true);
-	birth.stack = take_stack(ctx, &birth.stack_bytes);
+	birth.stack = take_stack(ctx, regs);
 	join(&birth, process);
 	birth.base = mix(mix(mix(mix(mix(birth.stack, (u64)tgid << 32 | birth.image), nr), birth.caller1), birth.caller2),
 			 birth.who.gopc);
@@ -843,22 +843,17 @@ int on_exit(u64 *ctx)
 SEC("uprobe")
 int on_join(struct pt_regs *ctx)
 {
-	u64 g = GO_G(ctx), stack, above = 0;
 	struct scratch *scratch = NULL;
 	struct caller_key key = {};
 	struct caller caller = {};
 	struct process *process;
-	struct who who;
-	u32 tgid, bytes;
-	long size;
+	struct who who = {};
+	u32 tgid;
 
 	process = wanted(&tgid);
 	if (!process)
 		return 0;
 	count(COUNT_JOIN_HITS, 1);
-	who = whoever(process, g, true);
-	if (!who.goid)
-		return 0;
 	for (u32 slot = 1; slot < SCRATCH_SLOTS; slot++) {
 		u32 index = slot;
 
@@ -871,33 +866,31 @@ int on_join(struct pt_regs *ctx)
 		count(LOST_SCRATCH, 1);
 		return 0;
 	}
-	/* At the entry of a function the frame pointer is still the caller's, so an unwinder leaves the caller out. Put
-	 * the return address in by hand, unless the kernel did. */
+	read_goroutine(&who, scratch, &process->go, GO_G(ctx), true);
+	if (who.goid) {
+		/* At the entry of a function the frame pointer is still the caller's, and the return address stands
+		 * at the stack pointer (on arm64 in the link register): an unwinder alone would leave the caller out. */
+		scratch->stack.ips[0] = IP(ctx);
 #if defined(LEADLINE_X86_64)
-	bpf_probe_read_user(&above, sizeof(above), (void *)ctx->sp);
+		scratch->stack.ips[1] = 0;
+		bpf_probe_read_user(&scratch->stack.ips[1], sizeof(u64), (void *)ctx->sp);
+		caller.stack = unwind(scratch, ctx->bp, ctx->sp);
 #else
-	above = ctx->regs[30];
+		long size = bpf_get_stack(ctx, &scratch->stack.ips[2], sizeof(scratch->stack.ips) - 16, BPF_F_USER_STACK | 1);
+
+		scratch->stack.ips[1] = ctx->regs[30];
+		scratch->stack.count = 2 + (size > 0 ? size / 8 : 0);
+		caller.stack = hash_frames(&scratch->stack, scratch->stack.count);
 #endif
-	scratch->stack.ips[0] = IP(ctx);
-	scratch->stack.ips[1] = above;
-	size = bpf_get_stack(ctx, &scratch->stack.ips[2], sizeof(scratch->stack.ips) - 16, BPF_F_USER_STACK | 1);
-	if (size > 0 && scratch->stack.ips[2] == above)
-		size = bpf_get_stack(ctx, &scratch->stack.ips[1], sizeof(scratch->stack.ips) - 8, BPF_F_USER_STACK | 1) - 8;
-	if (size < 0)
-		size = 0;
-	bytes = size + 16;
-	if (bytes > sizeof(scratch->stack.ips))
-		bytes = sizeof(scratch->stack.ips);
-	stack = hash_frames(&scratch->stack, bytes);
-	keep_stack(stack, &scratch->stack, bytes);
+		keep_stack(caller.stack, &scratch->stack);
+		key.goid = who.goid;
+		key.tgid = tgid;
+		caller.parent = who.parent;
+		caller.gopc = who.gopc;
+		caller.role = bpf_get_attach_cookie(ctx);
+		bpf_map_update_elem(&callers, &key, &caller, BPF_ANY);
+	}
 	scratch->busy = 0;
-	key.goid = who.goid;
-	key.tgid = tgid;
-	caller.stack = stack;
-	caller.parent = who.parent;
-	caller.gopc = who.gopc;
-	caller.role = bpf_get_attach_cookie(ctx);
-	bpf_map_update_elem(&callers, &key, &caller, BPF_ANY);
 	return 0;
 }
 

@@ -148,6 +148,7 @@ struct linux_binprm;
 
 struct pt_regs {
 	unsigned long r14;
+	unsigned long bp;
 	unsigned long r10;
 	unsigned long dx;
 	unsigned long si;

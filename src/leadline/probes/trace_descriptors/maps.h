@@ -38,13 +38,20 @@ struct {
 	__type(value, u64);
 } counters SEC(".maps");
 
-/* Room for a stack and a new site: too large for the 512 bytes of a program's own stack. */
+/* So much user memory is copied at once: reading user space word by word costs more than all the rest together. */
+#define STACK_CHUNK 1024
+#define STACK_REACH (8ULL << 20)
+#define G_CHUNK 256
+
+/* Room for what does not fit into the 512 bytes of a program's own stack. */
 struct scratch {
 	u32 busy;
 	enum counter unused_counter; /* these two only bring their types into the object's type information */
 	struct table_row unused_row;
 	struct stack stack; /* ips of the system call, or of the join probe */
 	struct site site;   /* its counters stay zero for ever: only the key fields are written */
+	u64 g[G_CHUNK / 8];
+	u64 chunk[STACK_CHUNK / 8];
 };
 
 /* Slot 0 belongs to the tracepoints, which cannot be interrupted by each other on one CPU. The join probe can be
@@ -112,46 +119,115 @@ struct who {
 
 #define OWNER_THREAD (1ULL << 63)
 
-static __always_inline void read_goid(struct who *who, const struct process *process, u64 g)
+/* A field of the copied part of g, which begins at offset `start`. */
+static __always_inline u64 g_field(const struct scratch *scratch, u32 offset, u32 start)
 {
-	u64 self = 0, goid = 0;
-	u32 at;
+	return scratch->g[((offset - start) / 8) & (G_CHUNK / 8 - 1)];
+}
 
-	at = process->go.goid;
-	if (!at || !g)
+/* Tell the goroutine from its g: one copy of the part that holds all fields, from g.sched.g on. */
+static __always_inline void read_goroutine(struct who *who, struct scratch *scratch, const struct go_offsets *go, u64 g,
+					   bool ancestry)
+{
+	u32 start = go->self, last = go->goid, size;
+	u64 goid;
+
+	if (!last || !g)
+		return;
+	if (ancestry && go->parent > last)
+		last = go->parent;
+	if (ancestry && go->gopc > last)
+		last = go->gopc;
+	size = last + 8 - start;
+	if (size > G_CHUNK || bpf_probe_read_user(scratch->g, size, (void *)(g + start)))
 		return;
 	/* Threads of C code have anything in that register: believe it only when g points at itself. */
-	if (process->go.self) {
-		bpf_probe_read_user(&self, sizeof(self), (void *)(g + process->go.self));
-		if (self != g)
-			return;
-	}
-	if (bpf_probe_read_user(&goid, sizeof(goid), (void *)(g + at)) || goid >> 48)
+	goid = g_field(scratch, go->goid, start);
+	if ((start && scratch->g[0] != g) || goid >> 48 || !goid)
 		return;
 	who->goid = goid;
-	if (goid)
-		who->owner = goid;
-}
-
-static __always_inline void read_ancestry(struct who *who, const struct process *process, u64 g)
-{
-	u32 at;
-
-	if (!who->goid)
+	who->owner = goid;
+	if (!ancestry)
 		return;
-	at = process->go.parent;
-	if (at)
-		bpf_probe_read_user(&who->parent, sizeof(u64), (void *)(g + at));
-	at = process->go.gopc;
-	if (at)
-		bpf_probe_read_user(&who->gopc, sizeof(u64), (void *)(g + at));
+	if (go->parent)
+		who->parent = g_field(scratch, go->parent, start);
+	if (go->gopc)
+		who->gopc = g_field(scratch, go->gopc, start);
 }
 
-/* Hash the first `bytes` of the frames: 64 bits, so that no two stacks are ever taken for one. */
-__noinline u64 hash_frames(const struct stack *stack, u32 bytes)
+#if defined(LEADLINE_X86_64)
+
+struct unwinding {
+	struct scratch *scratch;
+	u64 frame; /* user address of the next frame record: the frame pointer above, the return address */
+	u64 base;  /* user address of the copied piece, and its size */
+	u64 bytes;
+	u64 hash;
+	u32 first;  /* frames that were there already */
+	u32 frames;
+};
+
+static long unwind_frame(u32 index, void *ctx)
+{
+	struct unwinding *now = ctx;
+	struct scratch *scratch = now->scratch;
+	u64 at = now->frame - now->base, above;
+
+	/* The root of a stack has frame pointer 0. Reading there would fault, and one fault costs more than all frames. */
+	if (now->frame < 4096 || now->frame & 7)
+		return 1;
+	if (now->frame < now->base || at + 16 > now->bytes) {
+		now->base = now->frame;
+		now->bytes = STACK_CHUNK;
+		at = 0;
+		if (bpf_probe_read_user(scratch->chunk, STACK_CHUNK, (void *)now->frame)) {
+			now->bytes = 16; /* the stack ends before the piece does */
+			if (bpf_probe_read_user(scratch->chunk, 16, (void *)now->frame))
+				return 1;
+		}
+	}
+	now->frame = scratch->chunk[at / 8 & (STACK_CHUNK / 8 - 1)];
+	above = scratch->chunk[(at / 8 + 1) & (STACK_CHUNK / 8 - 1)];
+	if (!above)
+		return 1;
+	now->frames = now->first + index;
+	scratch->stack.ips[now->frames & (MAX_FRAMES - 1)] = above;
+	now->frames += 1;
+	now->hash = mix(now->hash, above);
+	return 0;
+}
+
+/*
+ * Follow frame pointers as the kernel's own unwinder does, but over copies of whole pieces of the stack: twenty frames
+ * are two or three reads of user memory, not forty. Two frames are there already: the second may be 0 for none.
+ * Returns a 64-bit hash over all frames.
+ */
+__noinline u64 unwind(struct scratch *scratch, u64 frame, u64 sp)
+{
+	struct unwinding now = { .scratch = scratch, .frame = frame, .hash = 0x6C6561646C696E65ULL };
+
+	if (!scratch)
+		return 0;
+	now.hash = mix(now.hash, scratch->stack.ips[0]);
+	now.first = 1;
+	if (scratch->stack.ips[1]) {
+		now.hash = mix(now.hash, scratch->stack.ips[1]);
+		now.first = 2;
+	}
+	now.frames = now.first;
+	/* Code without frame pointers keeps anything in that register: a frame lies above the stack pointer, and not far. */
+	if (frame >= sp && frame - sp < STACK_REACH)
+		bpf_loop(MAX_FRAMES - 2, unwind_frame, &now, 0);
+	scratch->stack.count = now.frames;
+	return now.hash ? now.hash : 1;
+}
+
+#else
+
+/* Return addresses may be signed on arm64, and the kernel knows how to strip that: leave it the work. */
+__noinline u64 hash_frames(const struct stack *stack, u32 frames)
 {
 	u64 hash = 0x6C6561646C696E65ULL;
-	u32 frames = bytes / 8;
 
 	if (!stack)
 		return 0;
@@ -163,16 +239,14 @@ __noinline u64 hash_frames(const struct stack *stack, u32 bytes)
 	return hash ? hash : 1;
 }
 
-/* Keep the frames under their hash; `bytes` of scratch beyond them may be left from an earlier stack: clear the end mark. */
-static __always_inline void keep_stack(u64 hash, struct stack *stack, u32 bytes)
-{
-	u32 frames = bytes / 8;
+#endif
 
+/* Keep the frames under their hash. */
+static __always_inline void keep_stack(u64 hash, const struct stack *stack)
+{
 	if (bpf_map_lookup_elem(&stacks, &hash))
 		return;
-	stack->count = frames;
-	if (bpf_map_update_elem(&stacks, &hash, stack, BPF_NOEXIST) &&
-	    !bpf_map_lookup_elem(&stacks, &hash))
+	if (bpf_map_update_elem(&stacks, &hash, stack, BPF_NOEXIST) && !bpf_map_lookup_elem(&stacks, &hash))
 		count(LOST_STACKS, 1);
 }
 

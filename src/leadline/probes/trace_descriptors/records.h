@@ -64,8 +64,6 @@ enum __attribute__((packed)) what {
 };
 
 enum counter {
-	COUNT_BIRTHS,
-	COUNT_DEATHS,
 	LOST_FDS,          /* `fds` was full: births without an entry */
 	LOST_SITES,        /* `sites` was full */
 	LOST_STACKS,       /* `stacks` was full */
@@ -73,7 +71,7 @@ enum counter {
 	LOST_REFUSALS,
 	LOST_PROCESSES,    /* forks that did not fit */
 	LOST_SCRATCH,      /* join probe found every scratch buffer of its CPU in use */
-	FAILED_STACK,      /* bpf_get_stack returned an error */
+	FAILED_STACK,      /* not even the first frame could be had */
 	MISSED_DEATHS,     /* a birth on a number that was believed open: its death came another way */
 	COUNT_JOIN_HITS,
 	COUNT_JOIN_USED,   /* births that found their caller */

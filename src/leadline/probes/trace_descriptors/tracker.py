@@ -465,7 +465,8 @@ class Tracker:
     def counters(self) -> dict[str, int]:
         """Return events and losses since the start: names of ``enum counter`` in lower case."""
         counters = self._object_now.map("counters")
-        found = {}
+        sites = self.sites()
+        found = {"count_births": int(sites["births"].sum()), "count_deaths": int(sites["deaths"].sum())}
         for name, index in self._object_now.enums["counter"].items():
             value = counters.lookup(_u32(index)) if name != "COUNTERS" else None
             if value is not None:
