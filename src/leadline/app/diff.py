@@ -93,7 +93,9 @@ def _key(place: Birthplace, known: dict[int, Stack]) -> tuple[_Key, int | None]:
     stack = known.get(place.stack) if place.stack is not None else None
     if site is None and stack is not None and stack.frames:
         site = next((frame for frame in stack.frames if frame.role in ("app", "module")), stack.frames[0])
-    function = "unknown place" if site is None else printable(site.function)
+    # Without stacks a group is known by what its descriptors lead to.
+    peer = place.peers[0][0] if place.peers else ""
+    function = printable(site.function if site is not None else peer) or "unknown place"
     file = "" if site is None or site.file is None else printable(site.file.rpartition("/")[2])
     return _Key(
         place.kind.value, place.role, place.syscall, function, file

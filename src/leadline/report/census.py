@@ -22,6 +22,7 @@ from leadline.model import printable
 __all__ = ["CensusView", "KindRow", "ProcessRow", "census_view", "process_rows"]
 
 MAX_EXAMPLES = 10
+NEAR_RATIO = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class CensusView:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRow:
-    """One process of many; ``used`` is the share of its soft limit."""
+    """One process of many; ``used`` is the share of its soft limit, ``is_near`` from 90 % on."""
 
     pid: int
     comm: str
@@ -64,6 +65,7 @@ class ProcessRow:
     soft: int | None
     used: str
     kinds: str
+    is_near: bool
 
 
 def census_view(evidence: Evidence) -> CensusView:
@@ -105,7 +107,8 @@ def process_rows(evidence: Evidence) -> tuple[ProcessRow, ...]:
         soft = process.nofile_soft
         used = "" if not soft else f"{100 * open_count / soft:.1f} %"
         top = ", ".join(f"{count:,} {kind}" for kind, count in _ranked(kinds.get(process.pid, Counter()))[:3])
-        rows.append(ProcessRow(process.pid, printable(process.comm), open_count, soft, used, top))
+        is_near = bool(soft) and open_count >= NEAR_RATIO * (soft or 0)
+        rows.append(ProcessRow(process.pid, printable(process.comm), open_count, soft, used, top, is_near))
     return tuple(
         sorted(
             rows, key=lambda row: (-(row.open_count / row.soft if row.soft else 0), -row.open_count, row.pid)
