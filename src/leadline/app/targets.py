@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from leadline.evidence.redaction import redact_command_line
 from leadline.formats.cgroup import container_id, parse_cgroup, pod_uid, unit_name
-from leadline.formats.procfd import link_inode
+from leadline.formats.procfd import socket_inodes
 from leadline.formats.procstat import parse_stat
 from leadline.formats.procstatus import parse_status
 from leadline.formats.sockdiag import AF_INET, AF_INET6, ALL_STATES, ANY_FAMILY, SocketTable, decode_dump
@@ -213,9 +213,7 @@ def _on_port(table: SocketTable, port: int) -> list[int]:
 
 def _holds(host: Host, pid: int, inodes: set[int]) -> bool:
     try:
-        return any(
-            link_inode(link.name) in inodes for link in host.fd_links(pid) if link.name[:7] == "socket:"
-        )
+        return not inodes.isdisjoint(socket_inodes(link.name for link in host.fd_links(pid)))
     except AccessError:
         return False
 
@@ -362,7 +360,7 @@ def _age(candidate: Candidate) -> tuple[int, int]:
 
 def _listens(host: Host, pid: int) -> bool:
     try:
-        inodes = {link_inode(link.name) or 0 for link in host.fd_links(pid) if link.name[:7] == "socket:"}
+        inodes = socket_inodes(link.name for link in host.fd_links(pid))
         if not inodes:
             return False
         table = decode_dump(host.sock_diag(pid, ANY_FAMILY, _TCP, _LISTEN_STATE, 0), "tcp")

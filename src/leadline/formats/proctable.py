@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from leadline.evidence.kinds import Descriptor, DescriptorKind, Origin
-from leadline.formats.procfd import descriptor_kind, link_inode
+from leadline.formats.procfd import descriptor_kind, link_inode, socket_inode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,17 +68,15 @@ def descriptors_from_links(
     >>> [(one.fd, one.kind.value, one.inode, one.file_ref) for one in found]
     [(3, 'tcp', 9, 9), (5, 'tcp', 9, 9)]
     """
-    kinds: dict[str, DescriptorKind] = {}
     found = []
+    unknown = DescriptorKind.SOCKET
     for fd, name, mode, inode, device in links:
-        number = link_inode(name) if inode is None else inode
-        if name.startswith("socket:["):
-            kind = socket_kinds.get(number or 0, DescriptorKind.SOCKET)
-            reference = number
+        number = reference = socket_inode(name)
+        if number is None:
+            kind = descriptor_kind(name, mode)
+            number = link_inode(name) if inode is None else inode
         else:
-            cached = None if mode is not None else kinds.get(name)
-            kind = kinds[name] = cached or descriptor_kind(name, mode)
-            reference = None
+            kind = socket_kinds.get(number, unknown)
         found.append(
             Descriptor(
                 pid=pid,
@@ -95,7 +95,5 @@ def descriptors_from_links(
 
 def kind_counts(descriptors: Iterable[Descriptor]) -> dict[str, int]:
     """Return how many descriptors there are of each kind, most first."""
-    counts: dict[str, int] = {}
-    for descriptor in descriptors:
-        counts[descriptor.kind.value] = counts.get(descriptor.kind.value, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    counts = Counter(map(attrgetter("kind"), descriptors))
+    return {kind.value: count for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))}

@@ -131,17 +131,17 @@ class FileTree:
 
     def _fd_links(self, directory: int) -> list[FdLink]:
         links = []
-        vanished = 0
-        for fd in sorted(map(int, os.listdir(directory))):
-            text = str(fd)
+        names = os.listdir(directory)
+        for text in names:
             try:
                 name = os.readlink(text, dir_fd=directory)
             except FileNotFoundError:  # closed meanwhile
-                vanished += 1
                 continue
+            fd = int(text)
             links.append(self._with_stat(fd, name, directory) if name[:1] == "/" else FdLink(fd, name))
-        if vanished and not links:
+        if names and not links:
             os.listdir(directory)  # raises when the process ended, which empties its table first
+        links.sort()
         return links
 
     @staticmethod

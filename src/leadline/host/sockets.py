@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from leadline.evidence.kinds import DescriptorKind
-from leadline.formats.procfd import link_inode
+from leadline.formats.procfd import socket_inode
 from leadline.formats.proctable import kind_of_protocol
 from leadline.formats.sockdiag import AF_INET, AF_INET6, AF_UNIX, ALL_STATES, ANY_FAMILY, decode_dump
 from leadline.model import AccessError, Malformed, TargetGone
@@ -42,7 +42,7 @@ def socket_kinds(host: _Sockets, pid: int, links: Iterable[FdLink]) -> dict[int,
     Dumps tell many at once; the extended attribute tells single ones, and those that no dump lists: sockets that were
     never bound or connected, other families, sockets of another network namespace.
     """
-    fds = {link_inode(link.name) or 0: link.fd for link in links if link.name.startswith("socket:[")}
+    fds = {inode: link.fd for link in links if (inode := socket_inode(link.name)) is not None}
     kinds: dict[int, DescriptorKind] = {}
     if len(fds) > _FEW:
         for protocol, kind, family, number in _DUMPS:

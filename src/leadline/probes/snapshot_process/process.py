@@ -11,7 +11,7 @@ from leadline.contracts import ProbeInfo, gap_of
 from leadline.evidence.kinds import CgroupState, Listener, ProcessInfo
 from leadline.evidence.redaction import redact_command_line
 from leadline.formats.cgroup import container_id, parse_cgroup
-from leadline.formats.procfd import link_inode
+from leadline.formats.procfd import socket_inodes
 from leadline.formats.proclimits import parse_limits
 from leadline.formats.procstat import parse_stat
 from leadline.formats.procstatus import parse_status
@@ -171,7 +171,7 @@ def read_listeners(host: Host, pid: int) -> tuple[Listener, ...]:
     Raises:
         AccessError: the descriptor table or the sockets may not be read.
     """
-    inodes = {link_inode(link.name) or 0 for link in host.fd_links(pid) if link.name.startswith("socket:[")}
+    inodes = socket_inodes(link.name for link in host.fd_links(pid))
     if not inodes:
         return ()
     table = decode_dump(host.sock_diag(pid, ANY_FAMILY, _TCP, _LISTEN_STATE, 0), "tcp")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from leadline.contracts import ProbeInfo, gap_of
 from leadline.evidence.kinds import SocketState
-from leadline.formats.procfd import link_inode
+from leadline.formats.procfd import socket_inodes
 from leadline.formats.sockdiag import (
     AF_INET,
     AF_INET6,
@@ -79,7 +79,7 @@ class SocketsObservation:
         except AccessError as exc:
             evidence.gap(gap_of(exc, what=f"socket states at the {when} of the window", probe=NAME))
             return
-        inodes = {link_inode(link.name) or 0 for link in links if link.name.startswith("socket:[")}
+        inodes = socket_inodes(link.name for link in links)
         is_seen = False
         for protocol, family, number, states, extensions in _DUMPS:
             what = f"states of {_FAMILY_NAMES[family]}{protocol} sockets at the {when} of the window"
