@@ -68,7 +68,7 @@ def _command_section(name: str, command: Any) -> Iterator[str]:  # noqa: ANN401 
             yield f"| `{', '.join(param.opts)}{value}` | {_cell(param.help)}{default} |"
     if command.epilog:
         yield ""
-        yield _join_code(inspect.cleandoc(command.epilog))
+        yield _join_code(command.epilog)
 
 
 def _argument(param: Any) -> str:  # noqa: ANN401  typer's own classes are private

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,10 +17,10 @@ import typer.main
 from house.files import ROOT
 from leadline.cli import build
 
-# The promise is 300 ms from start to first output on an idle machine. Here other tests run beside it, so the test allows
-# double that for the median of seven, and takes the import of a heavy library as the fault it looks for.
+# The promise is 300 ms from start to first output on an idle machine. Here other tests run beside it, so the test takes the
+# CPU time, which is the same but for waiting, as the median of seven, and allows half as much again for a cold cache.
 START_UP_PROMISE_S = 0.3
-START_UP_ALLOWED_S = 2 * START_UP_PROMISE_S
+START_UP_ALLOWED_S = 1.5 * START_UP_PROMISE_S
 HEAVY = ("numpy", "elftools", "zstandard", "leadline.host", "leadline.rules", "leadline.probes")
 
 
@@ -72,7 +72,7 @@ def test_documents_use_commands_and_options_that_exist() -> None:
         for block in re.findall(
             r"^```(?:sh|console|yaml)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
         ):
-            for call in re.findall(r"\bleadline ((?:lab )?[a-z]+)((?: [^|&>#\n]*)?)", block):
+            for call in re.findall(r"(?<![/\w])leadline ((?:lab )?[a-z]+)((?: [^|&>#\n]*)?)", block):
                 name = f"leadline {call[0]}"
                 if name not in COMMANDS:
                     bad.append(f"{page.name}: {name}")
@@ -95,11 +95,13 @@ def test_start_up_is_quick() -> None:
     run_cli("--help")  # Byte code is written once.
     times = []
     for _ in range(7):
-        begin = time.perf_counter()
-        done = run_cli("--help")
-        times.append(time.perf_counter() - begin)
-        assert done.returncode == 0
-    assert statistics.median(times) <= START_UP_ALLOWED_S, f"--help took {statistics.median(times):.2f} s"
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run_cli("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert statistics.median(times) <= START_UP_ALLOWED_S, (
+        f"--help took {statistics.median(times):.2f} s of CPU"
+    )
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("trace", "--help"), ("--version",)])
