@@ -24,7 +24,9 @@ def capabilities_text(*, as_json: bool) -> str:
     if not as_json:
         return render_capabilities([(one.name, one.status, one.adds, one.remedy) for one in features])
     info = read_host_info(host, features)
-    rows = [{"name": one.name, "status": one.status, "adds": one.adds, "remedy": one.remedy} for one in features]
+    rows = [
+        {"name": one.name, "status": one.status, "adds": one.adds, "remedy": one.remedy} for one in features
+    ]
     document = {"schema_version": 1, "kernel": info.kernel_release, "machine": info.machine, "features": rows}
     return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
 

@@ -72,7 +72,9 @@ def _probes() -> list[dict[str, Any]]:
     rows = []
     for path in PROBES:
         module = importlib.import_module(path)
-        rows.append({"name": module.INFO.name, "cost": module.INFO.cost, "sees": _first_line(module)})
+        rows.append(
+            {"name": module.PROBE.INFO.name, "cost": module.PROBE.INFO.cost, "sees": _first_line(module)}
+        )
     return rows
 
 

@@ -25,6 +25,8 @@ __all__ = ["CollectOptions", "Collector", "Stopper"]
 
 TICK_NS = 500_000_000
 INTERIM_NS = 3_000_000_000
+POLL_NS = 10_000_000
+"""How often new children are looked for: they must be named while they live."""
 
 
 class Stopper:
@@ -118,23 +120,36 @@ class Collector:
         deadline_ns = (
             None if self.options.duration_ns is None else self._begin_mono_ns + self.options.duration_ns
         )
+        next_tick_ns = clock.mono_ns() + TICK_NS
         next_interim_ns = clock.mono_ns() + INTERIM_NS
         while True:
             now_ns = clock.mono_ns()
             if deadline_ns is not None and now_ns >= deadline_ns:
                 return
-            if stopper.wait(TICK_NS if deadline_ns is None else min(TICK_NS, deadline_ns - now_ns)):
+            until_ns = next_tick_ns if deadline_ns is None else min(next_tick_ns, deadline_ns)
+            if stopper.wait(min(until_ns - now_ns, POLL_NS) if self.options.follow else until_ns - now_ns):
                 return
-            self.tick()
-            show(self)
+            if self.options.follow:
+                self.poll()
             if self._identity() != self._start_mark:
                 stopper.stop("target-gone")
                 return
+            if clock.mono_ns() < next_tick_ns:
+                continue
+            next_tick_ns = clock.mono_ns() + TICK_NS
+            self.tick()
+            show(self)
             if decided is not None and clock.mono_ns() >= next_interim_ns:
                 next_interim_ns = clock.mono_ns() + INTERIM_NS
                 if decided(self.interim()):
                     stopper.stop("sure")
                     return
+
+    def poll(self) -> None:
+        """Let the tracer notice new children between ticks."""
+        poll = getattr(self.tracer(), "poll", None)
+        if poll is not None:
+            poll()
 
     def tick(self) -> None:
         """Let every probe look again."""

@@ -49,13 +49,13 @@ def lab_source(name: str) -> str:
 def lab_run(name: str, arguments: list[str]) -> int:
     """Build a program and run it in the foreground until Ctrl-C or its own end; return an exit status."""
     with lab.start(name, arguments, alone=True) as running:
-        print(f"{name} is pid {running.pid}; Ctrl-C ends it", flush=True)  # noqa: T201  the face of a tool run by hand
+        print(f"{name} is pid {running.pid}; Ctrl-C ends it", flush=True)
         try:
             while running.is_alive:
                 time.sleep(0.2)
         except KeyboardInterrupt:
             return 128 + signal.SIGINT
-        print(running.words(), flush=True)  # noqa: T201
+        print(running.words(), flush=True)
     return os.EX_OK
 
 

@@ -42,7 +42,12 @@ class CheckResult:
 
 
 def run_checks(
-    names: Sequence[str], *, rounds: int, jobs: int, show: Callable[[CheckResult], None], trace_args: Sequence[str] = ()
+    names: Sequence[str],
+    *,
+    rounds: int,
+    jobs: int,
+    show: Callable[[CheckResult], None],
+    trace_args: Sequence[str] = (),
 ) -> list[CheckResult]:
     """Try programs, several at a time, and return the results in order of programs and rounds.
 
@@ -70,7 +75,16 @@ def check_program(name: str, trace_args: Sequence[str] = ()) -> CheckResult:
     program = lab.find(name)
     try:
         with lab.start(name, hold=True) as running:
-            command = [sys.executable, "-m", "leadline", "trace", str(running.pid), "-d", f"{program.trace_s:g}s", "--json"]
+            command = [
+                sys.executable,
+                "-m",
+                "leadline",
+                "trace",
+                str(running.pid),
+                "-d",
+                f"{program.trace_s:g}s",
+                "--json",
+            ]
             trace = subprocess.Popen(
                 [*command, "--exit-zero", *(["--follow"] if name == "child-leak" else []), *trace_args],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -84,7 +98,9 @@ def check_program(name: str, trace_args: Sequence[str] = ()) -> CheckResult:
                 trace.kill()
                 trace.wait()
             if trace.returncode != 0:
-                return CheckResult(name, (f"leadline ended with {trace.returncode}: {(first + errors)[-500:]}",))
+                return CheckResult(
+                    name, (f"leadline ended with {trace.returncode}: {(first + errors)[-500:]}",)
+                )
     except (LeadlineError, subprocess.TimeoutExpired) as error:
         return CheckResult(name, (f"{type(error).__name__}: {error}",))
     return judge_report(program, json.loads(report))
@@ -115,7 +131,11 @@ def _site_problems(program: LabProgram, findings: Iterable[dict[str, Any]]) -> l
             for want in wants:
                 is_line = site["line"] == want.line and (site["file"] or "").endswith(want.file)
                 if is_line and site["function"] == want.function:
-                    return [] if program.kind in (None, finding["kind"]) else [f"kind {finding['kind']}, not {program.kind}"]
+                    return (
+                        []
+                        if program.kind in (None, finding["kind"])
+                        else [f"kind {finding['kind']}, not {program.kind}"]
+                    )
     if not wants:
         return []
     planted = ", ".join(f"{want.function} {want.file}:{want.line}" for want in wants)

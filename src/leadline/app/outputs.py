@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadline.app.cases import check_writable, write_case, write_file
@@ -13,7 +14,6 @@ from leadline.model import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from leadline.app.case import Case
 
@@ -74,7 +74,7 @@ def deliver(case: Case, options: OutputOptions, *, exit_zero: bool, fail_on_gap:
     if options.github:
         from leadline.export.github import encode  # noqa: PLC0415  each exporter is loaded when it is asked for
 
-        sys.stdout.write(encode(case.evidence, case.diagnosis).decode())
+        sys.stdout.write(encode(case.evidence, case.diagnosis, root=str(Path.cwd())).decode())
     stream.flush()
     if exit_zero:
         return 0
@@ -167,14 +167,14 @@ def _folded(case: Case) -> bytes:
 def _sarif(case: Case) -> bytes:
     from leadline.export.sarif import encode  # noqa: PLC0415
 
-    return encode(case.evidence, case.diagnosis)
+    return encode(case.evidence, case.diagnosis, root=str(Path.cwd()))
 
 
 def _junit(case: Case) -> bytes:
     from leadline.export.junit import encode  # noqa: PLC0415
 
-    return encode(case.evidence, case.diagnosis)
+    return encode(case.evidence, case.diagnosis, root=str(Path.cwd()))
 
 
 def _said(path: Path, hint: str) -> None:
-    print(f"wrote {path}" + (f"; {hint}" if hint else ""), file=sys.stderr)  # noqa: T201  progress
+    print(f"wrote {path}" + (f"; {hint}" if hint else ""), file=sys.stderr)

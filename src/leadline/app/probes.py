@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from leadline.contracts import ProbeInfo, gap_of
 from leadline.model import NotPermitted, Unsupported
 from leadline.probes import snapshot_descriptors, snapshot_netcounters, snapshot_process, snapshot_sockets
-from leadline.probes.trace_descriptors.observe import TraceDescriptors
+from leadline.probes.trace_descriptors import TraceDescriptors
 from leadline.probes.trace_snapshots import PROBE as TRACE_SNAPSHOTS
 
 if TYPE_CHECKING:
     from leadline.contracts import Host, Observation, Probe
     from leadline.evidence import Evidence
+    from leadline.formats.elfimage import ElfImage
 
 __all__ = ["PROBES", "census_probes", "trace_probes"]
 
@@ -53,17 +54,18 @@ class BirthsOrGrowth:
 
 
 def trace_probes(
-    *, follow: bool, uprobes: bool, from_start: bool = False, next_go_version: str | None = None
+    *, follow: bool, uprobes: bool, from_start: bool = False, next_program: ElfImage | None = None
 ) -> tuple[Probe, ...]:
     """Return the probes of a trace. Sockets are read before the descriptor table, so that the table is the last word.
 
     Args:
         follow: children, too.
         uprobes: join goroutines that dial for others to the ones that asked.
-        from_start: the process has yet to exec the program of interest, of ``next_go_version``.
+        from_start: the process has yet to exec the program of interest.
+        next_program: its file, None when it is not ELF.
     """
     tracer = TraceDescriptors(
-        follow=follow, uprobes=uprobes, from_start=from_start, next_go_version=next_go_version
+        follow=follow, uprobes=uprobes, from_start=from_start, next_program=next_program
     )
     return (
         snapshot_netcounters.PROBE,

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from leadline.app.capabilities import host_info
 from leadline.app.case import Case
 from leadline.app.collect import CollectOptions, Collector, Stopper
 from leadline.app.diagnose import decided, diagnose
@@ -68,7 +69,7 @@ def trace_target(target: str, options: TraceOptions) -> Case:
             f"watching {found.comm} (pid {found.pid}){note}; Ctrl-C ends early and reports",
             file=sys.stderr,
             flush=True,
-        )  # noqa: T201  progress
+        )
         with watching() as display:
             collector.run(
                 stopper,
@@ -76,6 +77,7 @@ def trace_target(target: str, options: TraceOptions) -> Case:
                 decided if options.until_sure else None,
             )
         evidence = collector.finish(stopper.reason)
+    evidence.put(host_info(host))
     return judged(evidence, target, options.source)
 
 

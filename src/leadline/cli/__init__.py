@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["build", "main"]
@@ -67,3 +68,12 @@ def main() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("LEADLINE_TRACEBACK"):
+            raise
+        print(f"leadline: {type(error).__name__}: {error}", file=sys.stderr)
+        print(
+            "  do: this is a fault of leadline; LEADLINE_TRACEBACK=1 shows where, please report it",
+            file=sys.stderr,
+        )
+        sys.exit(2)

@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
                 "name one target, or --all", remedy="leadline census 4711, or leadline census --all"
             )
         if target is None:
-            print(census_all(as_json=json))
+            print(census_all(as_json=json, verbose=verbose), end="")
             raise typer.Exit
         outputs = OutputOptions(
             case=output, json=json, html=html, force=force, verbose=verbose, view="census"

@@ -9,6 +9,7 @@ RULES: dict[str, str] = {
     "FDL104": "leadline.rules.fdl.leaking_pipes",
     "FDL105": "leadline.rules.fdl.leaking_descriptors",
     "FDL110": "leadline.rules.fdl.growing_descriptors",
+    "FDL120": "leadline.rules.fdl.unclosed_at_exit",
     "FDL201": "leadline.rules.fdl.close_wait_pile_up",
     "FDL202": "leadline.rules.fdl.silent_clients",
     "FDL301": "leadline.rules.fdl.descriptors_near_limit",

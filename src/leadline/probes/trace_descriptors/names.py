@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leadline.formats.gooffsets import lookup
-from leadline.formats.procmaps import parse_maps
+from leadline.formats.procmaps import MapEntry, ProcMaps, parse_maps
 from leadline.formats.symbolize import ObjectCache, ProcessSymbols
 from leadline.model import AccessError, Malformed, SiteFrame
 from leadline.probes.trace_descriptors.tracker import ASKERS, RELAYS, STARTERS, GoOffsets, JoinPlace
 
 if TYPE_CHECKING:
     from leadline.contracts import Host
+    from leadline.formats.elfimage import ElfImage
     from leadline.probes.trace_descriptors.birthplaces import Image
 
 __all__ = ["MAX_FRAMES", "Names", "go_offsets", "go_version", "join_places", "starters"]
 
 MAX_FRAMES = 64
+PROGRAM = "program"
+ET_EXEC = 2
 _ROOTS = ("runtime.goexit", "_start", "clone", "start_thread", "__libc_start")
 
 
@@ -45,6 +48,20 @@ class Names:
         self._images[image] = symbols
         return symbols
 
+    def open_program(self, image: Image, program: ElfImage) -> ProcessSymbols | None:
+        """Name an image by its file alone, when its process was too short-lived; None when it was loaded at a random address."""
+        if program.kind != ET_EXEC:
+            return None
+        maps = ProcMaps(
+            [
+                MapEntry(load.vaddr, load.vaddr + load.memory_size, "r-xp", load.offset, 0, 0, 1, PROGRAM)
+                for load in program.segments
+                if load.is_executable
+            ]
+        )
+        self._images[image] = ProcessSymbols(maps, lambda _entry: program.view)
+        return self._images[image]
+
     def adopt(self, image: Image, parent: Image) -> None:
         """Name a child that runs its parent's image by the parent's symbols, when it was too short-lived to be opened itself."""
         if image not in self._images and parent in self._images:
@@ -71,9 +88,9 @@ class Names:
         return frames, len(ips) >= MAX_FRAMES and not frames[-1].function.startswith(_ROOTS)
 
     def go_statement(self, image: Image, gopc: int) -> SiteFrame | None:
-        """Return the frame of the ``go`` statement that started a goroutine, None when it cannot be named."""
+        """Return the frame of the ``go`` statement that started a goroutine; None when unknown or the runtime's own."""
         frames, _ = self.resolve(image, (gopc,))
-        return frames[0] if frames and frames[0].function != "?" else None
+        return frames[0] if frames and frames[0].function != "?" and frames[0].role != "runtime" else None
 
     def problems(self) -> tuple[str, ...]:
         """Return what could not be read of the objects that stacks led to."""

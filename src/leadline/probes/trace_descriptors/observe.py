@@ -24,6 +24,7 @@ from leadline.evidence.kinds import (
     Stack,
     TimelineSample,
 )
+from leadline.formats.gobuildinfo import parse_go_build_info
 from leadline.formats.procfd import descriptor_kind, link_inode
 from leadline.formats.proctable import kind_counts
 from leadline.model import AccessError, Gap, GapReason
@@ -40,12 +41,13 @@ if TYPE_CHECKING:
     from leadline.contracts import FdLink, Host
     from leadline.contracts.bpf import Rows
     from leadline.evidence import Evidence
+    from leadline.formats.elfimage import ElfImage
     from leadline.formats.symbolize import ProcessSymbols
     from leadline.model import SiteFrame
     from leadline.probes.trace_descriptors.birthplaces import Image
     from leadline.probes.trace_descriptors.tracker import GoOffsets
 
-__all__ = ["DescriptorObservation", "TraceDescriptors", "TracerCost"]
+__all__ = ["PROBE", "DescriptorObservation", "TraceDescriptors", "TracerCost"]
 
 NAME = "trace_descriptors"
 RECONCILE_NS = 5_000_000_000
@@ -83,7 +85,7 @@ class TraceDescriptors:
         follow: its children, too.
         uprobes: join goroutines that dial for others to the ones that asked.
         from_start: the process has yet to exec the program of interest (``leadline exec``).
-        next_go_version: of that program; None when it is not Go.
+        next_program: its file, None when it is not ELF (a script).
     """
 
     INFO = ProbeInfo(
@@ -100,12 +102,12 @@ class TraceDescriptors:
         follow: bool = False,
         uprobes: bool = True,
         from_start: bool = False,
-        next_go_version: str | None = None,
+        next_program: ElfImage | None = None,
     ) -> None:
         self._follow = follow
         self._uprobes = uprobes
         self._from_start = from_start
-        self._next_go_version = next_go_version
+        self._next_program = next_program
 
     def begin(self, host: Host, pid: int, evidence: Evidence) -> DescriptorObservation:
         """Attach.
@@ -121,7 +123,7 @@ class TraceDescriptors:
             follow=self._follow,
             uprobes=self._uprobes,
             from_start=self._from_start,
-            next_go_version=self._next_go_version,
+            next_program=self._next_program,
         )
 
 
@@ -139,13 +141,14 @@ class DescriptorObservation:
         follow: bool,
         uprobes: bool,
         from_start: bool,
-        next_go_version: str | None,
+        next_program: ElfImage | None,
     ) -> None:
         begin_ns = host.clock.mono_ns()
         self._host = host
         self._pid = pid
         self._uprobes = uprobes
         self._uprobe_note = "" if uprobes else "switched off"
+        self._next_program = next_program
         self._names = Names(host)
         self._tracker = Tracker(host.bpf())
         self._frames: dict[tuple[Image, int], tuple[tuple[SiteFrame, ...], bool]] = {}
@@ -160,7 +163,7 @@ class DescriptorObservation:
             [pid],
             follow=follow,
             go=now,
-            go_after_exec=self._offsets(next_go_version, evidence),
+            go_after_exec=self._offsets(_go_version_of(next_program), evidence),
             max_fds=self._room(pid),
             measure=True,
         )
@@ -186,6 +189,10 @@ class DescriptorObservation:
             spent_ns = self._reconcile(now_ns)
             # Keep it below a hundredth of the time, however large the table.
             self._next_reconcile_ns = now_ns + max(RECONCILE_NS, 100 * spent_ns)
+
+    def poll(self) -> None:
+        """Open the symbols of new children; cheap, so that it can be called often while children come and go."""
+        self._open_new_images()
 
     def interim(self, evidence: Evidence) -> None:
         """Put birthplaces as they stand."""
@@ -290,9 +297,11 @@ class DescriptorObservation:
             self._seen_images.add(image)
             parent = (self._tracker.pid_of(int(row["parent"])), number)
             symbols = None if row["ended_ns"] else self._names.open(image)
-            if symbols is None:
+            if symbols is None and self._next_program is not None and image == (self._pid, 1):
+                symbols = self._names.open_program(image, self._next_program)
+            elif symbols is None:
                 self._names.adopt(image, parent)
-            elif go_version(symbols) is not None and not row["go"]["goid"]:
+            if symbols is not None and go_version(symbols) is not None and not row["ended_ns"]:
                 self._adopt_go(pid, symbols)
 
     def _adopt_go(self, pid: int, symbols: ProcessSymbols) -> None:
@@ -300,12 +309,14 @@ class DescriptorObservation:
         if found is None:
             return
         try:
-            self._tracker.add(pid, go=found)
             places = join_places(symbols) if self._uprobes else []
+            self._tracker.add(pid, go=found)
             if places:
                 self._tracker.add_join_uprobes(pid, f"/proc/{pid}/exe", places, {pid: starters(symbols)})
         except AccessError:
             return  # it ended meanwhile: its births stay with their own stacks
+        if pid == self._pid and places:
+            self._uprobe_note = f"on: {len(places)} entry probes, hit once per dial"
 
     # -- sampling -------------------------------------------------------------------------------------------------------
 
@@ -594,6 +605,11 @@ class DescriptorObservation:
         )
 
 
+def _go_version_of(program: ElfImage | None) -> str | None:
+    info = None if program is None else parse_go_build_info(program)
+    return None if info is None else info.go_version
+
+
 def _with_birthplace(one: Descriptor, numbers: dict[int, int]) -> Descriptor:
     return (
         one
@@ -607,3 +623,6 @@ def _with_peers(place: Birthplace, peers: Counter[str] | None) -> Birthplace:
         return place
     ordered: Iterable[tuple[str, int]] = sorted(peers.items(), key=lambda item: (-item[1], item[0]))
     return msgspec.structs.replace(place, peers=tuple(pair for pair in ordered if pair[0])[:MAX_PEERS])
+
+
+PROBE = TraceDescriptors()
