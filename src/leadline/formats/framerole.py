@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from leadline.formats.gobuildinfo import GoBuildInfo
 from leadline.model import SiteFrame
 
-__all__ = ["RoleBook", "package_of", "site_of"]
+__all__ = ["RoleBook", "package_of", "shown_name", "site_of"]
 
 # Packages below runtime/ that users call; the rest is the runtime's own machinery.
 _RUNTIME_PUBLIC = tuple(
@@ -43,6 +43,16 @@ def package_of(function: str) -> str:
     slash = head.rfind("/")
     dot = head.find(".", slash + 1)
     return unquote(head[:dot]) if dot > 0 else ""
+
+
+def shown_name(function: str) -> str:
+    """Return a Go function name as tracebacks print it: without type arguments, which may be pages long.
+
+    >>> shown_name("main.Map[go.shape.int,go.shape.[]uint8].func1"), shown_name("main.main")
+    ('main.Map[...].func1', 'main.main')
+    """
+    before, bracket, rest = function.partition("[")
+    return f"{before}[...]{rest.rpartition(']')[2]}" if bracket else function
 
 
 class RoleBook:

@@ -39,7 +39,7 @@ class GoModule:
 
     @property
     def is_in_workspace(self) -> bool:
-        """Return whether it was built from the builder's own tree beside the main module (go.work): no version, no replacement."""
+        """Return whether it is of the builder's own tree, beside the main module (go.work): no version, no replacement."""
         return self.replaced_by is None and self.version in ("", "(devel)")
 
 

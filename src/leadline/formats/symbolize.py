@@ -10,14 +10,14 @@ ASLR nor the odd link address of position-independent Go files matters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum
 
 from leadline.formats.demangle import demangle
 from leadline.formats.elfimage import ElfImage
 from leadline.formats.elfsym import ElfSymbols
-from leadline.formats.framerole import RoleBook
+from leadline.formats.framerole import RoleBook, shown_name
 from leadline.formats.gobinary import GoBinary, open_go_binary
-from leadline.formats.gopclntab import GoFrame
 from leadline.formats.procmaps import MapEntry, ProcMaps
 from leadline.model import Malformed, SiteFrame
 
@@ -27,6 +27,8 @@ Opener = Callable[[MapEntry], memoryview | None]
 """Returns the bytes of a mapped file or of the vdso, None when they may not or cannot be read."""
 
 _MAX_CACHED_ADDRESSES = 200_000
+_MAX_PROBLEMS = 8  # per object; more say nothing new
+_SIGPANIC = "runtime.sigpanic"
 _NATIVE_STARTUP = ("_start", "__libc_start", "start_thread", "clone", "__clone", "main")
 _NATIVE_STD = (
     "std::",
@@ -39,6 +41,14 @@ _NATIVE_STD = (
     "<alloc::",
     "__cxa",
 )
+
+
+class _Place(Enum):
+    """What an instruction pointer stands for."""
+
+    LEAF = 1  # behind a system call instruction, or the first instruction of a function (a uprobe)
+    RETURN = 2  # behind a call
+    EXACT = 3  # the instruction itself
 
 
 class MappedObject:
@@ -84,10 +94,13 @@ class MappedObject:
         return None if symbol is None else symbol.address
 
     def frames(self, address: int, *, is_main: bool) -> tuple[SiteFrame, ...]:
-        """Return the frames at a linked address, innermost first; one ``?`` frame when nothing is known."""
+        """Return the frames at a linked address, innermost first; one ``?`` frame when nothing is known.
+
+        Empty for wrappers that the Go compiler made: Go's own tracebacks leave them out too.
+        """
         if self.go is not None and self._roles is not None:
             found = self._go_frames(self.go, self._roles, address)
-            if found:
+            if found is not None:
                 return found
         symbol = None if self.image is None else self._symbol_table().at(address)
         if symbol is None or not symbol.name:
@@ -96,24 +109,25 @@ class MappedObject:
         role = self._native_role(name) if is_main and self.go is None else "native"
         return (SiteFrame(function=name, file=self.name or None, role=role),)
 
-    def _go_frames(self, go: GoBinary, roles: RoleBook, address: int) -> tuple[SiteFrame, ...]:
+    def _go_frames(self, go: GoBinary, roles: RoleBook, address: int) -> tuple[SiteFrame, ...] | None:
         try:
             every = go.table.frames_at(address)
         except Malformed as exc:
-            if len(self.problems) < 8:
+            if len(self.problems) < _MAX_PROBLEMS:
                 self.problems.append(f"{self.name}: {exc}")
-            return ()
-        # Wrappers are the compiler's; Go's own tracebacks leave them out too.
-        shown: Iterable[GoFrame] = [frame for frame in every if not frame.is_wrapper] or every
+            return None
+        if not every:
+            return None
         return tuple(
             SiteFrame(
-                function=frame.function,
+                function=shown_name(frame.function),
                 file=frame.file,
                 line=frame.line,
                 role=roles.role(frame.function, frame.file),
                 inlined=frame.inlined,
             )
-            for frame in shown
+            for frame in every
+            if not frame.is_wrapper
         )
 
     def _symbol_table(self) -> ElfSymbols:
@@ -171,7 +185,7 @@ class ProcessSymbols:
         self._opener = opener
         self._cache = cache if cache is not None else ObjectCache()
         self._exe_given = exe
-        self._known: dict[tuple[int, bool], tuple[SiteFrame, ...]] = {}
+        self._known: dict[tuple[int, _Place], tuple[SiteFrame, ...]] = {}
         self._interned: dict[SiteFrame, SiteFrame] = {}
         self._maps = maps
         self._exe = self._find_exe()
@@ -223,34 +237,41 @@ class ProcessSymbols:
         """Return the frames of a stack, leaf first, inlined calls expanded.
 
         Args:
-            ips: instruction pointers as the kernel reports them, leaf first; zeros at the end are left out.
+            ips: instruction pointers as the kernel reports them, leaf first; zeros are left out.
         """
         frames: list[SiteFrame] = []
-        for position, ip in enumerate(ips):
-            if ip:
-                frames += self._at(ip, is_leaf=position == 0)
-        return tuple(frames)
+        place = _Place.LEAF
+        for ip in ips:
+            if not ip:
+                continue
+            found = self._at(ip, place)
+            frames += found
+            # The runtime makes a fault look like a call of sigpanic: its return address is the faulting instruction.
+            faulted = bool(found) and found[-1].function == _SIGPANIC
+            place = _Place.EXACT if faulted else _Place.RETURN
+        return tuple(frames) or (SiteFrame(function="?"),) * bool(ips)
 
-    def _at(self, ip: int, *, is_leaf: bool) -> tuple[SiteFrame, ...]:
-        key = (ip, is_leaf)
+    def _at(self, ip: int, place: _Place) -> tuple[SiteFrame, ...]:
+        key = (ip, place)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MAX_CACHED_ADDRESSES:
                 self._known.clear()
-            found = self._lookup(ip, is_leaf=is_leaf)
+                self._interned.clear()
+            found = self._lookup(ip, place)
             known = self._known[key] = tuple(self._interned.setdefault(frame, frame) for frame in found)
         return known
 
-    def _lookup(self, ip: int, *, is_leaf: bool) -> tuple[SiteFrame, ...]:
-        place = ip if is_leaf else ip - 1
-        entry = self._maps.at(place)
+    def _lookup(self, ip: int, place: _Place) -> tuple[SiteFrame, ...]:
+        wanted = ip - 1 if place is _Place.RETURN else ip
+        entry = self._maps.at(wanted)
         if entry is None:
             return (SiteFrame(function="?"),)
         found = self._cache.get(entry, self._opener)
-        address = found.image.offset_to_vaddr(place - entry.start + entry.offset) if found.image else None
+        address = found.image.offset_to_vaddr(wanted - entry.start + entry.offset) if found.image else None
         if address is None:
             return (SiteFrame(function="?", file=entry.object_name or None),)
-        if is_leaf and found.entry_of(address) != address:
+        if place is _Place.LEAF and found.entry_of(address) != address:
             address -= 1
         is_main = self._exe is not None and entry.identity == self._exe.identity
         return found.frames(address, is_main=is_main)
