@@ -93,7 +93,9 @@ def capped_cache(rng: random.Random, scene: Scene) -> None:
 def pool_filling(rng: random.Random, scene: Scene) -> None:
     """A keep-alive pool under traffic that grows for a while, or all the time."""
     until_s = rng.choice([0.0, scene.window_s / 3, scene.window_s])
-    keep_alive_pool(rng, scene, rate=_log_uniform(rng, 20, 80), busy_s=rng.uniform(0.02, 0.15), ramp_until_s=until_s)
+    keep_alive_pool(
+        rng, scene, rate=_log_uniform(rng, 20, 80), busy_s=rng.uniform(0.02, 0.15), ramp_until_s=until_s
+    )
 
 
 def small_pool(rng: random.Random, scene: Scene) -> None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 __all__ = [
     "Interval",
     "Slope",
+    "binomial_at_most",
     "chance_of_silence",
     "clusters",
     "kaplan_meier",
@@ -62,6 +63,29 @@ def chance_of_silence(silence_ratio: float, count: int) -> float:
     0.25
     """
     return (1.0 - min(max(silence_ratio, 0.0), 1.0)) ** count
+
+
+def binomial_at_most(successes: int, trials: int, chance: float) -> float:
+    """Return the probability of at most so many successes.
+
+    >>> round(binomial_at_most(0, 3, 0.5), 3), binomial_at_most(3, 3, 0.5)
+    (0.125, 1.0)
+    """
+    if successes >= trials or chance <= 0:
+        return 1.0
+    if chance >= 1:
+        return 0.0
+    terms = (
+        math.exp(
+            math.lgamma(trials + 1)
+            - math.lgamma(found + 1)
+            - math.lgamma(trials - found + 1)
+            + found * math.log(chance)
+            + (trials - found) * math.log1p(-chance)
+        )
+        for found in range(successes + 1)
+    )
+    return min(math.fsum(terms), 1.0)
 
 
 def clusters(positions: Sequence[float], gap: float) -> int:

@@ -6,13 +6,13 @@ allow, still being born up to the end of the window. Three questions decide:
 1. *Who has outlived the others?* The **cut** is the shortest age beyond which (almost) nobody dies: at most 5 % as many
    deaths as there are survivors older than 1.5 times the cut. Without deaths the cut is 0. This is the plateau of the
    Kaplan-Meier curve; that survivors must be well past the longest ordinary lifetime is the condition of sufficient
-   follow-up of cure models (Maller and Zhou 1992), and the residual life of those beyond the cut must be at least twice
-   the cut at 95 %.
+   follow-up of cure models (Maller and Zhou 1992): the residual life of those beyond the cut must be at least twice the
+   cut at 95 %, and so few deaths beyond it must be improbable (p < 0.0001) under one constant risk of death.
 2. *Do more and more join them?* The births of these survivors must spread over the window from the first one on: at
    least three groups apart, or six of eight equal parts; Laplace's trend test and the silence at the end must not
    exclude a steady rate. A pool or cache that fills up, a burst and a start-up fail here: their births lie early.
 3. *Do they replace others?* When the number of descriptors of that kind did not grow as much (a sixth less is
-   allowed), older ones went as these came: not decided.
+   allowed, and three standard deviations of the number of short-lived ones), older ones went as these came: not decided.
 
 At least five survivors are asked for. Confidence is ``1 - exp(-n / 4)`` for n survivors (5: 0.71, 12: 0.95, 23: 0.997),
 times 0.9 when nothing of this birthplace ever died in the window (no contrast: a long life looks the same), times 0.9
@@ -28,6 +28,7 @@ from enum import StrEnum
 
 from leadline.evidence.kinds import BirthSample, LifetimeBucket
 from leadline.rules.stats import (
+    binomial_at_most,
     chance_of_silence,
     clusters,
     laplace_z,
@@ -48,6 +49,8 @@ DEATHS_BEYOND_RATIO = 0.05
 """Deaths allowed beyond the cut, per survivor beyond it: stray closes, such as a pool that trims itself."""
 RESIDUAL_FACTOR = 2.0
 """Those beyond the cut must have a residual life (lower 95 % bound) of this many cuts."""
+SAME_RISK_CHANCE = 1e-4
+"""Chance of so few deaths beyond the cut under one constant risk, below which the survivors are a population of their own."""
 MIN_SPREAD_NS = 3 * S
 """Births of survivors must spread over at least this time; a leak of five at 2/s does."""
 SLOWING_Z = -3.3
@@ -170,10 +173,8 @@ def _cut(population: Population) -> tuple[int, int]:
 
 def _growth(population: Population, cut_ns: int, outlived: int) -> Assessment | None:
     """Return leaking, plateau or unclear for a population with survivors beyond the cut; None when the cut proves nothing."""
-    beyond = sum(bucket.count for bucket in population.lifetimes if bucket.upper_ns > cut_ns)
     ages = population.ages_ns[-outlived:]
-    exposure_ns = sum(age - cut_ns for age in ages)
-    if cut_ns and exposure_ns / poisson_interval(beyond).high < RESIDUAL_FACTOR * cut_ns:
+    if cut_ns and not _is_separate(population, cut_ns, ages):
         return None
     horizon_ns = population.end_ns - population.begin_ns - int(cut_ns * OUTLIVED_FACTOR)
     births_ns = sorted(population.end_ns - population.begin_ns - age for age in ages)
@@ -187,14 +188,19 @@ def _growth(population: Population, cut_ns: int, outlived: int) -> Assessment | 
     if span_ns < MIN_SPREAD_NS:
         return _brief(population, found, span_ns)
     positions = [(birth - first_ns) / span_ns for birth in births_ns[1:]]
+    groups, parts = clusters([0.0, *positions], 1 / 40), occupied_bins([0.0, *positions], 8)
+    if groups < 3 and parts < 3:
+        return _burst(population, found, groups, silence_ns)
     chance = chance_of_silence(silence_ns / span_ns, len(positions))
     if laplace_z(positions) < SLOWING_Z or chance < SILENCE_CHANCE:
         return _stopped(population, found, births_ns, silence_ns)
-    groups = clusters([0.0, *positions], 1 / 40)
-    if groups < 3 and occupied_bins(positions, 8) < 6:
-        return _burst(population, found, groups, silence_ns)
-    slack = leaked // 6
-    if population.net_growth is not None and population.net_growth < leaked - slack:
+    if groups < 3 and parts < 6:
+        return replace(
+            found,
+            reason=f"{outlived} are open that came in {'one go' if groups == 1 else 'two goes'}",
+            wanted="trace longer, to see whether more come",
+        )
+    if population.net_growth is not None and population.net_growth < _least_growth(population, leaked):
         return replace(
             found,
             reason=f"{leaked} are new, but the process has only {population.net_growth:+d} of this kind:"
@@ -202,6 +208,34 @@ def _growth(population: Population, cut_ns: int, outlived: int) -> Assessment | 
             wanted="trace longer than these descriptors usually live",
         )
     return _leaking(population, found, span_ns, len(positions), chance=chance, silence_ns=silence_ns)
+
+
+def _least_growth(population: Population, leaked: int) -> float:
+    """Return by how many descriptors of this kind must have become more, if none of the leaked took an older one's place.
+
+    Short-lived ones were open at the beginning too: by Little's law their mean number is the sum of their lifetimes over
+    the window; three of their standard deviations are allowed.
+    """
+    window_ns = population.end_ns - population.begin_ns
+    lived_ns = sum(bucket.upper_ns * bucket.count for bucket in population.lifetimes)
+    passing = min(lived_ns / window_ns, float(population.deaths)) if window_ns > 0 else 0.0
+    return leaked - leaked // 6 - passing - 3 * math.sqrt(passing)
+
+
+def _is_separate(population: Population, cut_ns: int, ages: tuple[int, ...]) -> bool:
+    """Return whether death really stops at the cut: the risk beyond it is lower, and the residual life long.
+
+    Under one constant risk, deaths fall before and beyond the cut as the time lived there does; so few beyond it must have
+    a chance below ``SAME_RISK_CHANCE``. The residual life beyond it, at 95 %, must be at least twice the cut.
+    """
+    beyond = sum(bucket.count for bucket in population.lifetimes if bucket.upper_ns > cut_ns)
+    exposure_ns = sum(age - cut_ns for age in ages)
+    if exposure_ns / poisson_interval(beyond).high < RESIDUAL_FACTOR * cut_ns:
+        return False
+    lived_ns = sum(min(bucket.upper_ns, cut_ns) * bucket.count for bucket in population.lifetimes)
+    lived_ns += sum(min(age, cut_ns) for age in population.ages_ns)
+    share_beyond = exposure_ns / (exposure_ns + lived_ns)
+    return binomial_at_most(beyond, population.deaths, share_beyond) < SAME_RISK_CHANCE
 
 
 def _leaking(

@@ -115,6 +115,11 @@ class Table:
             return None
         return self.sockets.get(descriptor.inode)
 
+    def begin_ns(self, pid: int) -> int:
+        """Return when counting began for a process: at its first sample, or with the window."""
+        samples = self.timeline.get(pid)
+        return max(samples[0].mono_ns if samples else 0, self.window.begin_mono_ns)
+
     def end_ns(self, pid: int) -> int:
         """Return when observation of a process ended."""
         process = self.processes.get(pid)

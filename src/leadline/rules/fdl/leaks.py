@@ -29,6 +29,8 @@ STACKLESS_CONFIDENCE = 0.8
 NAMELESS_MIN_SURVIVORS = 12
 """Pooled connections without socket states, and dialed ones without stacks: a pool that fills up irregularly looks steady in
 small numbers."""
+REPLACING_MIN_SURVIVORS = 8
+"""Where older ones look the same: that of a steady stock none, or one, dies while 8 come has a chance of 0.3 %."""
 GONE_AGE_NS = 5 * S
 """A connection this old whose peer has gone is not about to be closed."""
 YOUNG_NS = 3 * S
@@ -105,7 +107,7 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
     nameless = nameless or (birthplace.syscall in STACKLESS and birthplace.role == "dialed")
     sure_sockets = living.is_proven or living.standings[Standing.PEER_GONE] >= MIN_SURVIVORS
     population = Population(
-        begin_ns=table.window.begin_mono_ns,
+        begin_ns=table.begin_ns(birthplace.pid),
         end_ns=table.end_ns(birthplace.pid),
         births=birthplace.births,
         deaths=birthplace.deaths,
@@ -114,7 +116,7 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
         lifetimes=birthplace.lifetimes,
         series=birthplace.series,
         net_growth=None if sure_sockets else table.net_growth(birthplace.pid, birthplace.kind),
-        min_survivors=NAMELESS_MIN_SURVIVORS if nameless else MIN_SURVIVORS,
+        min_survivors=NAMELESS_MIN_SURVIVORS if nameless else _least(table, birthplace, living),
         is_full=table.is_full(birthplace.pid),
         is_proven=living.is_proven,
     )
@@ -124,6 +126,13 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
     if birthplace.kind is DescriptorKind.TCP and birthplace.role == "accepted" and unknown:
         return Judged(birthplace, living, _without_peers(birthplace, found))
     return Judged(birthplace, living, _with_peers(living, found, pooled=pooled))
+
+
+def _least(table: Table, birthplace: Birthplace, living: Living) -> int:
+    """Return how many survivors are asked for: more where half as many older ones look the same, which newer ones may replace."""
+    keys = {table.key(descriptor) for descriptor in living.suspects}
+    older = len(table.older(birthplace, keys))
+    return REPLACING_MIN_SURVIVORS if 2 * older >= len(living.ages_ns) else MIN_SURVIVORS
 
 
 def _without_peers(birthplace: Birthplace, found: Assessment) -> Assessment:
