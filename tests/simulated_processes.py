@@ -43,7 +43,7 @@ def long_tasks(rng: random.Random, scene: Scene) -> None:
     """Lifetimes as long as the window and longer, in a process that has been running for long."""
     place = scene.place("file", "opened")
     mean_s = scene.window_s * _log_uniform(rng, 0.5, 5)
-    for born_s in poisson(rng, _log_uniform(rng, 8, 80) / mean_s, -8 * mean_s, scene.window_s):
+    for born_s in poisson(rng, _log_uniform(rng, 16, 80) / mean_s, -8 * mean_s, scene.window_s):
         died_s = born_s + rng.expovariate(1 / mean_s)
         if died_s > 0:
             place.live(born_s, died_s)
