@@ -56,7 +56,7 @@ class BirthsOrGrowth:
 def trace_probes(
     *, follow: bool, uprobes: bool, from_start: bool = False, next_program: ElfImage | None = None
 ) -> tuple[Probe, ...]:
-    """Return the probes of a trace. Sockets are read before the descriptor table, so that the table is the last word.
+    """Return the probes of a trace. The descriptor table is read last, so that it has the last word.
 
     Args:
         follow: children, too.
@@ -70,8 +70,8 @@ def trace_probes(
     return (
         snapshot_netcounters.PROBE,
         snapshot_sockets.PROBE,
-        BirthsOrGrowth(tracer),
         snapshot_process.PROBE,
+        BirthsOrGrowth(tracer),
     )
 
 

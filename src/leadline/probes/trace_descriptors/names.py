@@ -13,6 +13,7 @@ from leadline.probes.trace_descriptors.tracker import ASKERS, RELAYS, STARTERS, 
 if TYPE_CHECKING:
     from leadline.contracts import Host
     from leadline.formats.elfimage import ElfImage
+    from leadline.formats.gobuildinfo import GoBuildInfo
     from leadline.probes.trace_descriptors.birthplaces import Image
 
 __all__ = ["MAX_FRAMES", "Names", "go_offsets", "go_version", "join_places", "starters"]
@@ -92,17 +93,30 @@ class Names:
         frames, _ = self.resolve(image, (gopc,))
         return frames[0] if frames and frames[0].function != "?" and frames[0].role != "runtime" else None
 
+    def build_info(self, image: Image) -> GoBuildInfo | None:
+        """Return what the main binary of an image says of itself, None when it is not Go or was not opened."""
+        return _build_info(self._images.get(image))
+
     def problems(self) -> tuple[str, ...]:
-        """Return what could not be read of the objects that stacks led to."""
-        return tuple(
-            dict.fromkeys(problem for symbols in self._images.values() for problem in symbols.problems)
-        )
+        """Return what could not be read of the objects that stacks led to, in processes that still live."""
+        found: dict[str, None] = {}
+        for (pid, _), symbols in self._images.items():
+            try:
+                self._host.read_proc(f"{pid}/stat")
+            except AccessError:
+                continue  # what a process had mapped is gone with it
+            found.update(dict.fromkeys(symbols.problems))
+        return tuple(found)
+
+
+def _build_info(symbols: ProcessSymbols | None) -> GoBuildInfo | None:
+    main = None if symbols is None else symbols.main_object()
+    return None if main is None or main.go is None else main.go.build_info
 
 
 def go_version(symbols: ProcessSymbols | None) -> str | None:
     """Return the Go version of the main binary, None for other languages."""
-    main = None if symbols is None else symbols.main_object()
-    info = None if main is None or main.go is None else main.go.build_info
+    info = _build_info(symbols)
     return None if info is None else info.go_version
 
 

@@ -19,6 +19,7 @@ from leadline.evidence.kinds import (
     DescriptorKind,
     LifetimeBucket,
     Origin,
+    ProcessInfo,
     Refusal,
     SocketState,
     Stack,
@@ -90,7 +91,15 @@ class TraceDescriptors:
 
     INFO = ProbeInfo(
         name=NAME,
-        kinds=("descriptor", "birthplace", "stack", "timeline_sample", "close_failure", "refusal"),
+        kinds=(
+            "descriptor",
+            "birthplace",
+            "stack",
+            "timeline_sample",
+            "close_failure",
+            "refusal",
+            "process_info",
+        ),
         capabilities=("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"),
         features=("btf", "tp_btf", "iter/task_file", "uprobe"),
         cost="per-event",
@@ -236,6 +245,7 @@ class DescriptorObservation:
             self._put_refusals(evidence, builder)
             evidence.put_all(Stack, builder.stacks)
             evidence.put_all(TimelineSample, self._timeline)
+            self._put_children(evidence)
             self._put_losses(evidence)
             self._cost = self._count_cost()
         finally:
@@ -555,6 +565,29 @@ class DescriptorObservation:
                 )
             )
         evidence.put_all(Refusal, records)
+
+    def _put_children(self, evidence: Evidence) -> None:
+        """Put who the children were, as far as it was seen while they lived."""
+        found = []
+        for row in self._tracker.processes():
+            pid, number = self._tracker.pid_of(int(row["tgid"])), int(row["image"])
+            if pid == self._pid:
+                continue
+            info = self._names.build_info((pid, number))
+            found.append(
+                ProcessInfo(
+                    pid=pid,
+                    start_boot_ns=int(row["start_boot_ns"]),
+                    comm=bytes(row["comm"]).split(b"\0")[0].decode("utf-8", "replace"),
+                    parent_pid=self._tracker.pid_of(int(row["parent"])),
+                    go_version=None if info is None else info.go_version,
+                    main_package=None if info is None else info.path or None,
+                    main_module=None if info is None or info.main is None else info.main.path,
+                    ended_mono_ns=int(row["ended_ns"]) or None,
+                    exec_count=number,
+                )
+            )
+        evidence.put_all(ProcessInfo, found)
 
     # -- losses and cost ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ Needs: the window of a command that ended (`leadline exec`), births with stacks,
 How it decides: a place of the program's own code, or of a library it calls, that acquired at least 7 descriptors and closed
 none of them is a finding of severity medium: what is opened once and kept is opened once, not 7 times. For
 connections of an HTTP client the number is 12, since a pool may keep some. Fewer are listed as info, which fails a run only
-with `--strict`. Descriptors of the runtime (its epoll instance, its eventfd), inherited ones and places that another rule
+with `--strict`. Descriptors of the runtime (its epoll instance, its eventfd) and of the Go toolchain's own programs, inherited ones and places that another rule
 already calls leaking are left out.
 
 When it is wrong: a program that opens a fixed set of files at its start and leaves the closing to the exit. That is sound, and
@@ -50,6 +50,8 @@ MIN_POOLED = 12
 """For connections of an HTTP client, of which a pool keeps 2 per host by default."""
 MAX_LISTED = 16
 ENDED = "command-ended"
+TOOLCHAIN = "cmd/"
+"""Main packages of the Go toolchain: `go test` runs compilers and linkers, which are not the user's to mend."""
 _OWN = ("app", "module", "native")
 _RUNTIMES_OWN = frozenset({"runtime.netpollinit", "runtime.netpollGenericInit"})
 """The Go runtime opens its epoll instance and eventfd below the first call that needs them, whosever that is."""
@@ -86,6 +88,9 @@ def judge(seen: Needs) -> Iterable[Verdict]:
 
 
 def _is_left_open(table: Table, birthplace: Birthplace) -> bool:
+    process = table.processes.get(birthplace.pid)
+    if process is not None and (process.main_package or "").startswith(TOOLCHAIN):
+        return False
     if not _count(table, birthplace) or birthplace.site is None or birthplace.site.role not in _OWN:
         return False
     if _RUNTIMES_OWN & set(table.functions(birthplace)):
@@ -134,9 +139,14 @@ def _finding(table: Table, birthplace: Birthplace) -> Finding:
 
 
 def _listing(table: Table, birthplaces: list[Birthplace]) -> Finding:
+    """Return one entry for all places; the same place in several processes counts once."""
     count = sum(_count(table, one) for one in birthplaces)
+    first: dict[tuple[str, str], Birthplace] = {}
+    for one in birthplaces:
+        first.setdefault((one.kind.value, place(one.site)), one)
+    shown = list(first.values())[:MAX_LISTED]
     what = "descriptor" if count == 1 else "descriptors"
-    places = "1 place" if len(birthplaces) == 1 else f"{len(birthplaces)} places"
+    places = "1 place" if len(first) == 1 else f"{len(first)} places"
     return Finding(
         code=INFO.code,
         name=INFO.name,
@@ -148,8 +158,8 @@ def _listing(table: Table, birthplaces: list[Birthplace]) -> Finding:
         remedy="Close them where the program is done with them; --strict makes the run fail on these, too.",
         verify=_VERIFY,
         count=count,
-        sites=tuple(site for one in birthplaces[:MAX_LISTED] for site in sites_of(table, one)[:1]),
-        because=tuple(_counts(table, one) for one in birthplaces[:MAX_LISTED]),
+        sites=tuple(site for one in shown for site in sites_of(table, one)[:1]),
+        because=tuple(_counts(table, one) for one in shown),
         pid=birthplaces[0].pid,
     )
 
