@@ -15,14 +15,13 @@ from leadline.model import AccessError, DeadlineExceeded, NotPermitted, TargetGo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FileTree", "access_error"]
+__all__ = ["FileTree", "access_error", "with_deadline"]
 
 Result = TypeVar("Result")
 
 # These wait for the process's memory lock, which a thread in a stuck page fault (dead NFS server, failing disk) holds
 # for ever: the reason why ps hangs on sick machines.
 _MAY_BLOCK = frozenset({"cmdline", "environ", "maps", "smaps", "smaps_rollup", "numa_maps", "map_files"})
-_BLOCKING_READ_S = 2.0
 _CHUNK_BYTES = 1 << 16
 
 _OTHERS_PROCESS = "run as root, or give leadline CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
@@ -67,7 +66,7 @@ class FileTree:
         full = f"{self.proc_root}/{path}"
         try:
             if not _MAY_BLOCK.isdisjoint(path.split("/")):
-                return _with_deadline(lambda: _read(full, limit_bytes), path)
+                return with_deadline(lambda: _read(full, limit_bytes), path)
             return _read(full, limit_bytes)
         except OSError as exc:
             self._fail(exc, path)
@@ -199,7 +198,7 @@ def _read(path: str, limit_bytes: int) -> bytes:
         os.close(descriptor)
 
 
-def _with_deadline(read: Callable[[], Result], what: str) -> Result:
+def with_deadline(read: Callable[[], Result], what: str, *, timeout_s: float = 2.0) -> Result:
     """Return the result of a read that the kernel may block, done on a thread that can be left behind.
 
     Raises:
@@ -217,12 +216,12 @@ def _with_deadline(read: Callable[[], Result], what: str) -> Result:
 
     thread = threading.Thread(target=run, name="leadline-read", daemon=True)
     thread.start()
-    thread.join(_BLOCKING_READ_S)
+    thread.join(timeout_s)
     if errors:
         raise errors[0]
     if not results:
         raise DeadlineExceeded(
-            f"proc/{what}: no answer within {_BLOCKING_READ_S:.0f} s",
+            f"proc/{what}: no answer within {timeout_s:g} s",
             remedy="a thread of the process is stuck in the kernel (state D); look at its proc/PID/stack as root",
         )
     return results[0]
