@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -82,6 +83,8 @@ class LiveObject:
         rows = self.layout(record)
         link = self._iterator(program, pid if self._filtered_iterators else None)
         raw = links.read_iterator(link)
+        if pid is not None and not raw:
+            _must_exist(pid)
         if len(raw) % rows.itemsize:
             raise Malformed(program, f"{len(raw)} bytes are no whole number of {record}", sample=raw)
         if pid is not None and self._filtered_iterators:
@@ -127,6 +130,16 @@ class LiveObject:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _must_exist(pid: int) -> None:
+    """Tell a process without descriptors from none: the iterator is silent about both."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError as exc:
+        raise TargetGone(f"process {pid} is gone", errno_raw=exc.errno) from exc
+    except PermissionError:
+        return
 
 
 class LiveBpf:

@@ -433,7 +433,15 @@ class Tracker:
         if pid is not None:
             wanted &= rows["tgid"] == self.tgid_of(pid)
         found: Rows = rows[wanted]
+        if pid is not None and not len(found) and self._has_ended(self.tgid_of(pid)):
+            raise TargetGone(f"process {pid} has ended")
         return found
+
+    def _has_ended(self, tgid: int) -> bool:
+        if tgid in self._ended:
+            return True
+        record = self._object_now.map("processes").lookup(_u32(tgid))
+        return record is not None and bool(record["ended_ns"][0])
 
     def failures(self) -> Rows:
         """Return failing closes, with the flags of ``enum failed``."""
