@@ -32,6 +32,6 @@ def demangle(name: str) -> str:
         if base.startswith("_R") or _RUST_LEGACY.match(base):
             return _RUST_HASH.sub("", str(rust_demangler.demangle(base))) or base
         tree = itanium_demangler.parse(base.partition(".")[0])
-        return str(tree) if tree is not None else base
+        return (str(tree) if tree is not None else "") or base
     except Exception:  # noqa: BLE001  names come from the target; the libraries raise errors of any kind on odd ones
         return base

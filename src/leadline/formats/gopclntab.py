@@ -311,22 +311,24 @@ class GoLineTable:
         """
         checked = 0
         for index in range(len(self)):
-            row = self._row(index)
-            if row.tree is None or not row.pcinline:
-                continue
             try:
+                row = self._row(index)
+                if row.tree is None or not row.pcinline:
+                    continue
                 highest = self._table(row.pcinline).highest()
-                for call in range(min(highest, 7) + 1):
-                    _, name_offset, parent = self._inlined_call(row.tree, call)
-                    starts = name_offset == 0 or (name_offset > 0 and self._names[name_offset - 1] == 0)
-                    if not starts or not 0 <= parent < row.size:
-                        return False
+                if not all(self._call_fits(row, call) for call in range(min(highest, 7) + 1)):
+                    return False
             except Malformed:
                 return False
             checked += 1
             if checked >= samples:
                 break
         return True
+
+    def _call_fits(self, row: _Row, call: int) -> bool:
+        _, name, parent = self._inlined_call(row.tree or 0, call)
+        begins = name == 0 or (0 < name < len(self._names) and self._names[name - 1] == 0)
+        return begins and 0 <= parent < row.size
 
 
 class LineTableHeader(NamedTuple):

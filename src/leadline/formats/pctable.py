@@ -88,6 +88,8 @@ def _parse_short(raw: bytes, quantum: int) -> PcTable:
                     break
                 if shift > _MAX_SHIFT:
                     raise Malformed(".gopclntab", "varint of more than 5 bytes", sample=raw)
+            else:
+                raise Malformed(".gopclntab", "varint without an end", sample=raw)
         value += (byte >> 1) ^ -(byte & 1)
         if at >= size:
             raise Malformed(".gopclntab", "table of values ends in a value", sample=raw)
@@ -105,6 +107,8 @@ def _parse_short(raw: bytes, quantum: int) -> PcTable:
                     break
                 if shift > _MAX_SHIFT:
                     raise Malformed(".gopclntab", "varint of more than 5 bytes", sample=raw)
+            else:
+                raise Malformed(".gopclntab", "varint without an end", sample=raw)
         end += byte * quantum
         ends.append(end)
         values.append(value)
