@@ -31,6 +31,6 @@ def capabilities_text(*, as_json: bool) -> str:
     return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
 
 
-def host_info(host: LiveHost) -> HostInfo:
-    """Return the machine as evidence, with every feature tried."""
-    return read_host_info(host, probe_features(host))
+def host_info(host: LiveHost, *, is_traced: bool = False) -> HostInfo:
+    """Return the machine as evidence; features are tried one by one (0.4 s) only when tracing did not work anyway."""
+    return read_host_info(host, [] if is_traced else probe_features(host))

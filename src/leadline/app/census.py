@@ -45,7 +45,7 @@ def census_target(target: str) -> Case:
     found = resolve(host, target)
     collector = Collector(host, found.pid, CollectOptions(duration_ns=0, probes=census_probes()))
     collector.begin()
-    collector.evidence.put(host_info(host))
+    collector.evidence.put(host_info(host, is_traced=True))
     evidence = redacted(collector.finish("duration"))
     return Case(evidence=evidence, diagnosis=diagnose(evidence), subject=target)
 

@@ -204,6 +204,12 @@ class Collector:
                 return observation  # type: ignore[return-value]
         return None
 
+    @property
+    def is_traced(self) -> bool:
+        """Return whether births and deaths are traced by BPF."""
+        tracer = self.tracer()
+        return tracer is not None and tracer.mode == "bpf"
+
     def elapsed_ns(self) -> int:
         """Return how long the window has lasted."""
         return self.host.clock.mono_ns() - self._begin_mono_ns

@@ -87,7 +87,7 @@ def exec_command(command: Sequence[str], options: ExecOptions) -> Ran:
             ended_by = "command-ended" if stopper.reason == "target-gone" else stopper.reason
             evidence = collector.finish(ended_by)
             ended = launched.wait(0) if ended_by == "duration" else launched.wait(None)
-    evidence.put(host_info(host))
+    evidence.put(host_info(host, is_traced=collector.is_traced))
     evidence = _named(evidence, launched.pid, Path(program), image, command)
     case = judged(evidence, " ".join(command), options.source)
     left_open = any(finding.code == OPEN_AT_EXIT for finding in case.diagnosis.findings)

@@ -77,7 +77,7 @@ def trace_target(target: str, options: TraceOptions) -> Case:
                 decided if options.until_sure else None,
             )
         evidence = collector.finish(stopper.reason)
-    evidence.put(host_info(host))
+    evidence.put(host_info(host, is_traced=collector.is_traced))
     return judged(evidence, target, options.source)
 
 
