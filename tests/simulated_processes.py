@@ -12,7 +12,16 @@ from collections.abc import Callable
 
 from evidence_builders import HTTP_DIAL, Place, Scene, poisson, steady
 
-__all__ = ["HEALTHY", "LEAKING", "keep_alive_pool"]
+__all__ = [
+    "HEALTHY",
+    "LEAKING",
+    "Process",
+    "batch",
+    "capped_cache",
+    "churn",
+    "keep_alive_pool",
+    "log_rotation",
+]
 
 Process = Callable[[random.Random, Scene], None]
 

@@ -1,0 +1,178 @@
+"""The engine: needs are filled or named, faults are fenced, order is fixed, causes lead."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from evidence_builders import PID, Scene, steady
+from leadline.app.diagnose import Diagnosis, diagnose
+from leadline.contracts import Rule, RuleInfo, Stage
+from leadline.evidence import Evidence
+from leadline.evidence.kinds import Birthplace, Listener, Refusal, SocketState, Window
+from leadline.model import Because, Finding, Layer, Severity, Verdict
+from leadline.rules._causes import CONSEQUENCE_OF
+from leadline.rules._index import RULES
+from simulated_processes import LEAKING
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """One required kind, one that helps."""
+
+    window: tuple[Window, ...]
+    sockets: tuple[SocketState, ...] | None = None
+
+
+def rule(judge: Any, code: str = "XXX101") -> Rule:
+    return Rule(RuleInfo(code, "a-rule", "0.1.0", Stage.PREVIEW, Severity.CRITICAL), Needs, judge)
+
+
+def found(code: str, severity: Severity = Severity.HIGH, **facts: Any) -> Finding:
+    values: dict[str, Any] = {
+        "name": "a-rule",
+        "confidence": 0.9,
+        "layer": Layer.SYSCALL,
+        "title": "t",
+        "explanation": "e",
+        "remedy": "r",
+        "verify": "v",
+        "because": (Because(evidence="x:1", layer=Layer.SYSCALL, says="s"),),
+        "pid": PID,
+    }
+    return Finding(code=code, severity=severity, **{**values, **facts})
+
+
+def result(*findings: Finding) -> Diagnosis:
+    evidence = Evidence()
+    evidence.put(Window(begin_mono_ns=0, end_mono_ns=1, begin_unix_ns=0, mode="bpf"))
+    return diagnose(evidence, [rule(lambda _seen: findings)])
+
+
+def test_needs_are_filled_by_kind_and_optional_ones_may_be_none() -> None:
+    seen: list[Needs] = []
+
+    def judge(needs: Needs) -> Iterable[Verdict]:
+        seen.append(needs)
+        return ()
+
+    evidence = Evidence()
+    window = Window(begin_mono_ns=0, end_mono_ns=1, begin_unix_ns=0, mode="bpf")
+    evidence.put(window)
+    diagnose(evidence, [rule(judge)])
+    evidence.put_all(SocketState, [])
+    diagnose(evidence, [rule(judge)])
+    assert seen == [Needs((window,), None), Needs((window,), ())]
+
+
+def test_a_missing_need_is_named_and_the_rule_is_not_called() -> None:
+    def judge(_needs: Needs) -> Iterable[Verdict]:
+        raise AssertionError
+
+    diagnosis = diagnose(Evidence(), [rule(judge)])
+    assert diagnosis.not_judged[0].missing == "the observed window"
+    assert diagnosis.gaps == ()
+
+
+def test_a_rule_that_raises_is_fenced_and_the_others_go_on() -> None:
+    def broken(_needs: Needs) -> Iterable[Verdict]:
+        yield found("XXX101")
+        raise ZeroDivisionError("boom")
+
+    evidence = Evidence()
+    evidence.put(Window(begin_mono_ns=0, end_mono_ns=1, begin_unix_ns=0, mode="bpf"))
+    diagnosis = diagnose(evidence, [rule(broken), rule(lambda _seen: [found("XXX102")], "XXX102")])
+    assert [finding.code for finding in diagnosis.findings] == ["XXX102"]
+    assert diagnosis.not_judged[0].missing == "the rule failed: ZeroDivisionError: boom"
+    assert "Traceback" in diagnosis.gaps[0].detail
+    assert "XXX101" in diagnosis.gaps[0].what
+
+
+def test_most_severe_first_then_surest_then_largest() -> None:
+    diagnosis = result(
+        found("A", Severity.LOW),
+        found("B", Severity.HIGH, confidence=0.5),
+        found("C", Severity.HIGH, count=3),
+        found("D", Severity.HIGH, count=23),
+        found("E", Severity.CRITICAL, confidence=0.1),
+    )
+    assert [finding.code for finding in diagnosis.findings] == ["E", "D", "C", "B", "A"]
+
+
+def test_consequences_name_their_cause_and_follow_it() -> None:
+    diagnosis = result(
+        found("FDL301"), found("FDL201", confidence=0.99), found("FDL102", confidence=0.8), found("NET101")
+    )
+    assert [(finding.code, finding.explained_by) for finding in diagnosis.findings] == [
+        ("FDL102", None),
+        ("FDL201", "FDL102"),
+        ("FDL301", "FDL102"),
+        ("NET101", "FDL301"),
+    ]
+
+
+def test_a_cause_in_another_process_explains_nothing() -> None:
+    diagnosis = result(found("FDL201"), found("FDL102", pid=PID + 1))
+    assert all(finding.explained_by is None for finding in diagnosis.findings)
+
+
+def test_no_rule_is_its_own_cause_at_any_distance() -> None:
+    def causes(code: str) -> set[str]:
+        direct = set(CONSEQUENCE_OF.get(code, ()))
+        return direct.union(*(causes(other) for other in direct))
+
+    assert all(code not in causes(code) for code in CONSEQUENCE_OF)
+    assert set(CONSEQUENCE_OF) <= set(RULES)
+
+
+def test_every_rule_answers_to_nothing_and_to_an_idle_process() -> None:
+    nothing = diagnose(Evidence())
+    assert {verdict.code for verdict in nothing.not_judged} == set(RULES)
+    assert not nothing.gaps
+    idle = diagnose(Scene().evidence())
+    answered = {
+        *(verdict.code for verdict in idle.findings),
+        *(verdict.code for verdict in idle.cleared),
+        *(verdict.code for verdict in idle.not_judged),
+    }
+    assert answered == set(RULES)
+    assert not [finding for finding in idle.findings if finding.severity is not Severity.INFO]
+
+
+def test_the_outage_leads_with_the_leak() -> None:
+    """A server that forgot its clients, ran into its limit, and lets others wait."""
+    listener = Listener(inode=1, address="10.0.0.1", port=8080, accept_queue=7, backlog=128)
+    scene = Scene(window_s=12.0, nofile_soft=48, listeners=(listener,))
+    scene.place("file", "opened").all([-5.0] * 8)
+    scene.place("tcp", "accepted").all(
+        steady(40, 0.0, 4.0), state="CLOSE_WAIT", since_ack_s=3.0, local_port=8080
+    )
+    scene.more.append(Refusal(id=1, pid=PID, error="EMFILE", syscall="accept4", count=9, stack=None))
+    diagnosis = diagnose(scene.evidence())
+    codes = [(finding.code, finding.explained_by) for finding in diagnosis.findings]
+    assert codes[0] == ("FDL102", None)
+    assert set(codes) == {
+        ("FDL102", None),
+        ("FDL201", "FDL102"),
+        ("FDL301", "FDL102"),
+        ("FDL302", "FDL102"),
+        ("NET101", "FDL302"),
+    }
+
+
+def test_byte_for_byte_the_same_whatever_the_order_of_arrival_within_a_kind() -> None:
+    scene = Scene()
+    LEAKING["raw_dials"](random.Random(3), scene)
+    LEAKING["pure_leak"](random.Random(4), scene)
+    evidence = scene.evidence()
+    encoded = msgspec.json.encode(diagnose(evidence))
+    assert encoded == msgspec.json.encode(diagnose(evidence))
+    evidence._records[Birthplace].reverse()
+    evidence._records[SocketState].reverse()
+    assert msgspec.json.encode(diagnose(evidence).findings) == msgspec.json.encode(
+        msgspec.json.decode(encoded, type=Diagnosis).findings
+    )
