@@ -8,8 +8,8 @@ months leaks one descriptor each time it is passed.
 
 Needs: the window of a command that ended (`leadline exec`), births with stacks, and the table in the moment before the exit.
 
-How it decides: a place of the program's own code, or of a library it calls, that acquired at least 7 descriptors and closed
-none of them is a finding of severity medium: what is opened once and kept is opened once, not 7 times. For
+How it decides: a place of the program's own code, or of a library it calls, that left at least 7 descriptors open
+and closed at most a quarter as many is a finding of severity medium: what is opened once and kept is opened once, not 7 times. For
 connections of an HTTP client the number is 12, since a pool may keep some. Fewer are listed as info, which fails a run only
 with `--strict`. Descriptors of the runtime (its epoll instance, its eventfd) and of the Go toolchain's own programs, inherited ones and places that another rule
 already calls leaking are left out.
@@ -48,11 +48,13 @@ MIN_REPEATED = 7
 """Descriptors of one place: more than a program opens once and keeps by one line in its setup, less than any planted leak."""
 MIN_POOLED = 12
 """For connections of an HTTP client, of which a pool keeps 2 per host by default."""
+MAX_CLOSED = 4
+"""At most one was closed for each so many that were not: an error path may close, a cache that evicts closes more."""
 MAX_LISTED = 16
 ENDED = "command-ended"
 TOOLCHAIN = "cmd/"
 """Main packages of the Go toolchain: `go test` runs compilers and linkers, which are not the user's to mend."""
-_OWN = ("app", "module", "native")
+_OWN = ("app", "module", "native", "std")
 _RUNTIMES_OWN = frozenset({"runtime.netpollinit", "runtime.netpollGenericInit"})
 """The Go runtime opens its epoll instance and eventfd below the first call that needs them, whosever that is."""
 _VERIFY = "Run the same command again under `leadline exec`: this place must be gone from the report."
@@ -95,6 +97,8 @@ def _is_left_open(table: Table, birthplace: Birthplace) -> bool:
         return False
     if _RUNTIMES_OWN & set(table.functions(birthplace)):
         return False
+    if birthplace.site.role == "std" and not _is_repeated(table, birthplace):
+        return False  # the library's own, such as a resolver's socket
     return assess_birthplace(table, birthplace).assessment.shape is not Shape.LEAKING
 
 
@@ -104,7 +108,8 @@ def _count(table: Table, birthplace: Birthplace) -> int:
 
 def _is_repeated(table: Table, birthplace: Birthplace) -> bool:
     pooled = birthplace.role == "dialed" and is_pooled(table.functions(birthplace))
-    return _count(table, birthplace) >= (MIN_POOLED if pooled else MIN_REPEATED) and birthplace.deaths == 0
+    count = _count(table, birthplace)
+    return count >= (MIN_POOLED if pooled else MIN_REPEATED) and birthplace.deaths * MAX_CLOSED <= count
 
 
 def _finding(table: Table, birthplace: Birthplace) -> Finding:
