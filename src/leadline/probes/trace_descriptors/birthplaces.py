@@ -120,6 +120,7 @@ class BirthplaceBuilder:
         """Merge sites into birthplaces, most alive first, and tell for each site the id of its birthplace.
 
         Args:
+            sites: as counted by the kernel; each has its own identity.
             kinds: the kind as the final table knows it better than the system call did.
             listens: whether the living descriptors of a site are listening sockets.
             times: when the counts were read, rising; the series has a sample at each, thinned out to MAX_SERIES.

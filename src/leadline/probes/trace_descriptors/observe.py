@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from leadline.contracts import ProbeInfo, gap_of
 from leadline.evidence.kinds import (
@@ -54,6 +55,8 @@ NAME = "trace_descriptors"
 RECONCILE_NS = 5_000_000_000
 MAX_PEERS = 8
 MIN_TRACKED = 16_384
+MAX_RANKED = 256
+"""Sites looked at for the live view: those with most alive."""
 _ORIGINS = {
     Seen.TRACED: Origin.TRACED,
     Seen.BEFORE: Origin.BEFORE,
@@ -162,6 +165,7 @@ class DescriptorObservation:
         self._tracker = Tracker(host.bpf())
         self._frames: dict[tuple[Image, int], tuple[tuple[SiteFrame, ...], bool]] = {}
         self._samples: dict[int, list[BirthSample]] = {}
+        self._named: set[int] = set()
         self._times: list[int] = []
         self._timeline: list[TimelineSample] = []
         self._seen_images: set[Image] = set()
@@ -218,7 +222,9 @@ class DescriptorObservation:
         alive: Counter[tuple[str, str, str]] = Counter()
         births: Counter[tuple[str, str, str]] = Counter()
         builder = self._builder()
-        for row in self._tracker.sites():
+        rows = self._tracker.sites()
+        fullest = np.argsort(rows["deaths"].astype(np.int64) - rows["births"].astype(np.int64), kind="stable")
+        for row in rows[fullest[:MAX_RANKED]]:
             site = builder.site_of(
                 self._image_of(row), int(row["stack"]), self._callers(row), int(row["gopc"])
             )
@@ -342,10 +348,11 @@ class DescriptorObservation:
                 self._samples[row_id] = [BirthSample(now_ns, births, deaths, births - deaths)]
             elif samples[-1].births != births or samples[-1].deaths != deaths:
                 samples.append(BirthSample(now_ns, births, deaths, births - deaths))
-        for row in rows:
-            image = self._image_of(row)
+        for index in (index for index, row_id in enumerate(rows["id"].tolist()) if row_id not in self._named):
+            row = rows[index]
+            self._named.add(int(row["id"]))
             for stack in (int(row["stack"]), *self._callers(row)):
-                self._resolve(image, stack)
+                self._resolve(self._image_of(row), stack)
         try:
             alive = self._host.fd_count(self._pid)
         except AccessError:
