@@ -115,7 +115,7 @@ class Host(Protocol):
         """Return the descriptor table of a process by ascending number; what closes meanwhile is left out.
 
         Raises:
-            TargetGone. NotPermitted: another user's process.
+            TargetGone: the process has ended, also while it still is a zombie. NotPermitted: another user's process.
         """
 
     def socket_protocol(self, pid: int, fd: int) -> str:

@@ -122,24 +122,30 @@ class FileTree:
         except OSError as exc:
             self._fail(exc, path)
         try:
-            return self._fd_links(directory)
+            links = self._fd_links(directory)
         except OSError as exc:
             self._fail(exc, path)
         finally:
             os.close(directory)
+        if not links:
+            self._expect_running(pid)
+        return links
+
+    def _expect_running(self, pid: int) -> None:
+        """Raise TargetGone for a zombie: its files are closed, and its table is an empty directory."""
+        fields = self.read_proc(f"{pid}/stat").rpartition(b") ")[2]
+        if fields[:1] in {b"Z", b"X"}:
+            raise TargetGone(f"process {pid} has ended")
 
     def _fd_links(self, directory: int) -> list[FdLink]:
         links = []
-        names = os.listdir(directory)
-        for text in names:
+        for text in os.listdir(directory):
             try:
                 name = os.readlink(text, dir_fd=directory)
             except FileNotFoundError:  # closed meanwhile
                 continue
             fd = int(text)
             links.append(self._with_stat(fd, name, directory) if name[:1] == "/" else FdLink(fd, name))
-        if names and not links:
-            os.listdir(directory)  # raises when the process ended, which empties its table first
         links.sort()
         return links
 

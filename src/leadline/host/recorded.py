@@ -145,6 +145,8 @@ class RecordedHost(FileTree):
             behind = self._facts.descriptors.get(f"{pid}/{fd}", _Behind())
             name = self.link_proc(f"{pid}/fd/{fd}")
             found.append(FdLink(fd, name, behind.mode, behind.inode, behind.device))
+        if not found:
+            self._expect_running(pid)
         return found
 
     def socket_protocol(self, pid: int, fd: int) -> str:

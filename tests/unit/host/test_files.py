@@ -116,5 +116,14 @@ def test_the_table_of_a_process_that_is_not_there_is_gone(tree: FileTree) -> Non
     for call in (tree.fd_links, tree.fd_count):
         with pytest.raises(TargetGone):
             call(8)
-    assert tree.fd_links(7) == []
     assert not tree.process_exists(8)
+
+
+def test_an_empty_table_is_that_of_a_living_process_or_of_a_zombie(tmp_path: Path) -> None:
+    (tmp_path / "7" / "fd").mkdir(parents=True)
+    tree = FileTree(proc_root=str(tmp_path))
+    (tmp_path / "7" / "stat").write_bytes(b"7 (x) S 1")
+    assert tree.fd_links(7) == []
+    (tmp_path / "7" / "stat").write_bytes(b"7 (x) Z 1")
+    with pytest.raises(TargetGone):
+        tree.fd_links(7)

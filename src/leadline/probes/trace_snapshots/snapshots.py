@@ -38,7 +38,7 @@ class TraceSnapshots:
     """Starts comparing the tables of a process.
 
     Args:
-        read_table: another way to read a table than proc, such as the task-file iterator.
+        read_table: another way to read a table than proc, such as the task-file iterator; raises as ``Host.fd_links``.
         why: what kept leadline from tracing births in the kernel; says the reason in the gap.
     """
 
@@ -124,8 +124,6 @@ class SnapshotsObservation:
     def _look(self, *, is_last: bool = False) -> None:
         started_ns = self._host.clock.mono_ns()
         links = self._read_table(self._host, self._pid)
-        if not links and not self._host_has_table():
-            raise TargetGone(f"process {self._pid} has no descriptor table any more")
         interval_ns = started_ns - self._last_look_ns
         born, died = self._tracker.look(started_ns, links)
         for seen in died:
@@ -138,11 +136,6 @@ class SnapshotsObservation:
         self._last_look_ns = started_ns
         spent_ns = self._host.clock.mono_ns() - started_ns
         self._next_look_ns = started_ns + spent_ns * _COST_RATIO
-
-    def _host_has_table(self) -> bool:
-        """Return whether the process still is one with a table: a zombie has an empty one."""
-        fields = self._host.read_proc(f"{self._pid}/stat").rpartition(b")")[2].split()
-        return bool(fields) and fields[0] not in {b"Z", b"X"}
 
     def _identify(self, born: list[Seen], *, is_last: bool) -> None:
         """Find kinds, and groups of those whose birth was seen; an unconnected socket gets one more look."""
