@@ -16,6 +16,7 @@ __all__ = ["with_source"]
 
 CONTEXT_LINES = 2
 MAX_FILE_BYTES = 4 << 20
+MAX_DEPTH = 64
 
 
 def with_source(diagnosis: Diagnosis, tree: Path | None) -> Diagnosis:
@@ -50,9 +51,20 @@ def with_source(diagnosis: Diagnosis, tree: Path | None) -> Diagnosis:
 
 def _read(tree: Path, recorded: str) -> list[str] | None:
     """Return the lines of the file that the longest matching tail names, None when there is none or it leaves the tree."""
-    parts = [part for part in Path(recorded).parts if part not in ("/", "..", ".")]
+    parts = [part for part in Path(recorded).parts if part not in ("/", "..", ".")][-MAX_DEPTH:]
+    root = tree.resolve()
     for start in range(len(parts)):
-        candidate = tree.joinpath(*parts[start:])
-        if candidate.is_file() and candidate.stat().st_size <= MAX_FILE_BYTES:
-            return candidate.read_text(encoding="utf-8", errors="replace").splitlines()
+        try:
+            candidate = tree.joinpath(
+                *parts[start:]
+            ).resolve()  # a link may lead elsewhere, and leadline may be root
+            if not candidate.is_relative_to(root) or not candidate.is_file():
+                continue
+            if candidate.stat().st_size <= MAX_FILE_BYTES:
+                return candidate.read_text(encoding="utf-8", errors="replace").splitlines()
+        except (
+            OSError,
+            ValueError,
+        ):  # unreadable, or a name that no file can have: the target's binary says what it likes
+            continue
     return None
