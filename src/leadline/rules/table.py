@@ -216,12 +216,22 @@ def sites_of(table: Table, birthplace: Birthplace) -> tuple[Site, ...]:
         holder = next((frames for frames in stacks if chosen in frames), own)
         sites.append(_site(chosen, birthplace.site_role, holder))
     if own and (chosen is None or chosen not in own):
-        leaf = next((frame for frame in own if frame.role in {"app", "module"}), own[0])
+        leaf = next((frame for frame in own if _is_telling(frame)), own[0])
         sites.append(_site(leaf, "acquired", own))
     created = birthplace.created_by
     if created is not None and created != chosen:
         sites.append(_site(created, "created-by", ()))
     return tuple(sites)
+
+
+def _is_telling(frame: SiteFrame) -> bool:
+    """Return whether a frame says more than that a system call was made."""
+    package = frame.function.partition(".")[0]
+    return (
+        frame.role != "runtime"
+        and package not in {"syscall", "runtime"}
+        and not package.startswith("internal/")
+    )
 
 
 def _site(frame: SiteFrame, role: str, stack: tuple[SiteFrame, ...]) -> Site:

@@ -9,8 +9,8 @@ Needs: socket states, the descriptor table. Helps: limits, births (how long each
 
 How it decides: 5 or more sockets of one process and one port in CLOSE_WAIT for at least 2 s. For how long is told by
 the time since the last segment that acknowledged anything (the peer's FIN did); where the kernel does not say, sockets
-count that were in CLOSE_WAIT already at the beginning or have been open for 5 s. Medium; high from 100 sockets, or from
-a tenth of the soft limit.
+count that were in CLOSE_WAIT already at the beginning or have been open for 5 s. Where there are 5, all in CLOSE_WAIT
+at that port are counted. Medium; high from 100 sockets, or from a tenth of the soft limit.
 
 When it is wrong: handlers that keep working for seconds after their client gave up, and then do close.
 
@@ -64,26 +64,27 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         birthplaces=seen.birthplaces,
     )
     piles: dict[tuple[int, str], list[SocketState]] = {}
+    waited: Counter[tuple[int, str]] = Counter()
     sites: dict[tuple[int, str], Counter[int]] = {}
     known: set[int] = set()
     for descriptor in seen.descriptors:
         socket = table.socket(descriptor)
         if socket is None or socket.state != "CLOSE_WAIT" or socket.inode in known:
             continue
-        if _waits(table, descriptor, socket):
-            known.add(socket.inode)
-            key = (descriptor.pid, table.key(descriptor))
-            piles.setdefault(key, []).append(socket)
-            if descriptor.birthplace is not None:
-                sites.setdefault(key, Counter())[descriptor.birthplace] += 1
+        known.add(socket.inode)
+        key = (descriptor.pid, table.key(descriptor))
+        waited[key] += _waits(table, descriptor, socket)
+        piles.setdefault(key, []).append(socket)
+        if descriptor.birthplace is not None:
+            sites.setdefault(key, Counter())[descriptor.birthplace] += 1
     findings: list[Verdict] = [
         _finding(table, pid, where, sockets, sites.get((pid, where), Counter()))
         for (pid, where), sockets in sorted(piles.items(), key=lambda item: (-len(item[1]), item[0]))
-        if len(sockets) >= MIN_COUNT
+        if waited[pid, where] >= MIN_COUNT
     ]
     if findings:
         return findings
-    count = len(known)
+    count = waited.total()
     reason = (
         "no open socket is in CLOSE_WAIT"
         if not count

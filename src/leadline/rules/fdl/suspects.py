@@ -48,6 +48,7 @@ class Standing(StrEnum):
     """What a living descriptor's socket says of it."""
 
     PEER_GONE = "peer-gone"  # the peer has closed, we have not
+    NEWLY_GONE = "newly-gone"  # accepted, and the peer has closed this moment
     UNREAD = "unread"  # data waits and nobody reads it
     FORGOTTEN = "forgotten"  # a pool dialed again although this one was silent
     WAITING = "waiting"  # we have sent, nothing ever came back
@@ -61,7 +62,7 @@ class Standing(StrEnum):
     @property
     def is_suspect(self) -> bool:
         """Return whether it may be leaked."""
-        return self not in {Standing.CONNECTING, Standing.IN_USE, Standing.LIVE_PEER}
+        return self not in {Standing.CONNECTING, Standing.IN_USE, Standing.LIVE_PEER, Standing.NEWLY_GONE}
 
 
 _LOST = frozenset({Standing.FORGOTTEN, Standing.UNREAD, Standing.PEER_GONE})
@@ -167,7 +168,7 @@ def _standings(
     if birthplace.kind is not DescriptorKind.TCP or birthplace.role not in {"dialed", "accepted"}:
         return [Standing.PLAIN] * len(descriptors)
     if birthplace.role == "accepted":
-        return [_accepted(table.socket(descriptor)) for descriptor in descriptors]
+        return _with_newly_gone([_accepted(table.socket(descriptor)) for descriptor in descriptors])
     return [_raw(table.socket(descriptor), _age_ns(table, descriptor, end_ns)) for descriptor in descriptors]
 
 
@@ -204,8 +205,16 @@ def _accepted(socket: SocketState | None) -> Standing:
     if socket is None:
         return Standing.UNKNOWN
     if socket.state in _GONE:
-        return Standing.PEER_GONE if _settled(socket.last_ack_recv_ms) else Standing.LIVE_PEER
+        return Standing.PEER_GONE if _settled(socket.last_ack_recv_ms) else Standing.NEWLY_GONE
     return Standing.LIVE_PEER
+
+
+def _with_newly_gone(standings: list[Standing]) -> list[Standing]:
+    """Return standings in which those whose peer left this moment go with the others, if most others were left unattended."""
+    gone = standings.count(Standing.PEER_GONE)
+    if gone >= 3 and gone > standings.count(Standing.LIVE_PEER):
+        return [Standing.PEER_GONE if found is Standing.NEWLY_GONE else found for found in standings]
+    return standings
 
 
 def _obvious(socket: SocketState | None) -> Standing | None:

@@ -97,7 +97,7 @@ def _healthy_words(table: Table, judged: Judged) -> tuple[str, str]:
     if living.excused <= len(living.ages_ns):
         return found.shape.value, found.reason
     turnover = f"{birthplace.deaths} of {birthplace.births} were closed; " if birthplace.deaths else ""
-    live = living.standings[Standing.LIVE_PEER]
+    live = living.standings[Standing.LIVE_PEER] + living.standings[Standing.NEWLY_GONE]
     if live:
         reason = f"{turnover}{live} are open and their peers are still connected: not forgotten by this side"
         return "live-peers", reason

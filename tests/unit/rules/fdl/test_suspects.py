@@ -38,7 +38,7 @@ def standing(kind: str, role: str, born_s: float = 2.0, **facts: Any) -> Standin
     ("facts", "expected"),
     [
         ({"state": "CLOSE_WAIT", "since_ack_s": 1.0}, Standing.PEER_GONE),
-        ({"state": "CLOSE_WAIT", "since_ack_s": 0.9}, Standing.LIVE_PEER),
+        ({"state": "CLOSE_WAIT", "since_ack_s": 0.9}, Standing.NEWLY_GONE),
         ({"state": "CLOSE", "since_ack_s": 5.0}, Standing.PEER_GONE),
         ({"state": "ESTABLISHED"}, Standing.LIVE_PEER),
         ({"state": "FIN_WAIT2"}, Standing.LIVE_PEER),
@@ -87,6 +87,16 @@ def test_other_kinds_and_duplicates_are_plain() -> None:
     assert standing("file", "opened") is Standing.PLAIN
     assert standing("tcp", "duplicated", last_data_s=11.9) is Standing.PLAIN
     assert standing("udp", "created") is Standing.PLAIN
+
+
+@pytest.mark.parametrize(("settled", "live", "gone"), [(3, 2, 4), (3, 3, 3), (2, 0, 2)])
+def test_those_left_this_moment_go_with_the_majority(settled: int, live: int, gone: int) -> None:
+    scene = Scene(window_s=12.0)
+    place = scene.place("tcp", "accepted")
+    place.all([2.0] * settled, state="CLOSE_WAIT", since_ack_s=2.0)
+    place.all([2.0] * live)
+    place.live(11.0, state="CLOSE_WAIT", since_ack_s=0.2)
+    assert living(scene).standings[Standing.PEER_GONE] == gone
 
 
 def pooled(lives: list[tuple[float, float]]) -> Living:
