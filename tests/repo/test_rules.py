@@ -18,8 +18,8 @@ PAGES = ROOT / "docs" / "reference" / "rules"
 # The names of tests say which case they are; a boundary's name says both sides.
 CASES = {
     "positive (found, fires, counts)": r"found|fires?_|_counts?\b|critical|high|listed|is_told|shown",
-    "negative (cleared, healthy, none of its business)": r"cleared|healthy|never|is_no\w*_|do_not_count|fires?_.*_not",
-    "boundary (N_fire_and_M_do_not, exactly, just_below)": r"fires?_.*\bnot$|fires?_.*_not$|exactly|just_below|only_",
+    "negative (cleared, healthy, none of its business)": r"cleared|healthy|never|is_no\w*_|do_not_count|fires?_.*_not(_|$)",
+    "boundary (N_fire_and_M_do_not, exactly, just_below)": r"fires?_.*_not(_|$)|exactly|just_below|only_",
     "blind (not_judged)": r"not_judged",
 }
 CURES = re.compile(r"^(use|prefer|avoid|check|no|missing-use)-")
