@@ -512,8 +512,8 @@ def sample_findings(*, hostile: bool = False) -> tuple[Finding, ...]:
             layer=Layer.SYSCALL,
             pid=PID,
             title=f"23 TCP connections dialled for {function} are never closed",
-            explanation="Each call leaves one connection open. The body of the response is neither read to its end nor closed, so the "
-            "connection can neither be used again nor given back.",
+            explanation="Each call leaves one connection open. The body of the response is neither read to its end nor closed, so"
+            " the connection can neither be used again nor given back.",
             remedy="Close resp.Body on every path: `defer resp.Body.Close()` right after the error check.",
             verify="leadline trace port:8080 -d 60s: FDL101 is gone and the birthplace is listed as churning.",
             kind="tcp",

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-LOAD_RATIO = 0.2
-"""Births per second, all places together, that the second case needs of the first for absence to mean something."""
-LENGTH_RATIO = 0.5
-"""Length of the second window, of the first, below which a note is given."""
+LOAD_PART = 5
+"""The second case needs a fifth of the first one's births per second, all places together, for absence to mean something."""
+LENGTH_PART = 2
+"""A second window of less than half the first one's length is noted."""
 _LEAK_RULES = "FDL1"
 
 
@@ -203,12 +203,17 @@ def _after_a_leak(after: Side | None, heads: tuple[CaseView, CaseView]) -> tuple
     before, now = heads
     if now.mode != "bpf":
         return Outcome.NOT_COMPARABLE, "the second case did not trace births, so absence proves nothing"
-    if now.births_per_s < LOAD_RATIO * before.births_per_s:
+    if _is_idle(before, now):
         return (
             Outcome.NOT_COMPARABLE,
             "nothing was acquired here after, but the load was much smaller, too; repeat with the same load",
         )
     return Outcome.FIXED, "nothing is acquired here any more, under a comparable load"
+
+
+def _is_idle(before: CaseView, after: CaseView) -> bool:
+    """Return whether the service acquired far fewer descriptors per second in the second case; in integers, so exactly."""
+    return LOAD_PART * after.births * before.duration_ns < before.births * after.duration_ns
 
 
 def _case(evidence: Evidence) -> CaseView:
@@ -244,13 +249,13 @@ def _others(before: Verdicts, after: Verdicts) -> tuple[CodeRow, ...]:
 def _notes(before: Evidence, after: Evidence, heads: tuple[CaseView, CaseView]) -> tuple[str, ...]:
     notes = []
     one, two = heads
-    if two.duration_ns < LENGTH_RATIO * one.duration_ns:
+    if LENGTH_PART * two.duration_ns < one.duration_ns:
         notes.append("the second watch was much shorter than the first: a slow leak may not show yet")
     if one.mode != two.mode:
         notes.append(
             f"the first case was made by {one.mode}, the second by {two.mode}: they do not see the same"
         )
-    if one.births_per_s and two.births_per_s < LOAD_RATIO * one.births_per_s:
+    if _is_idle(one, two):
         notes.append("far fewer descriptors were acquired per second after: was the load the same?")
     names = [
         process.comm if (process := target(evidence)) is not None else "" for evidence in (before, after)

@@ -201,7 +201,7 @@ def _site(site: SiteView, *, is_first: bool) -> Safe:
         where,
         tag("pre", source, class_="source", tabindex="0") if source else None,
         stack,
-        class_="site",
+        class_="site first" if is_first else "site",
     )
 
 

@@ -148,5 +148,8 @@ def _fitting(word: str, room: int) -> str:
             break
         end += 1
     end = max(end, 1)
-    mark = max(word.rfind(sign, 0, end) for sign in "/.,:")
-    return word[: mark + 1] if mark + 1 > end // 2 else word[:end]
+    for signs in ("/", ".,:"):
+        mark = max(word.rfind(sign, 0, end) for sign in signs)
+        if mark + 1 >= end // 2:
+            return word[: mark + 1]
+    return word[:end]

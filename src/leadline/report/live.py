@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TextIO
@@ -10,6 +11,7 @@ from leadline.model import format_duration, printable
 from leadline.report.layout import Page, shown_width
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.live import Live
 
 __all__ = ["LiveDisplay", "Progress", "ProgressPlace", "render_line", "render_table"]
@@ -107,16 +109,17 @@ class LiveDisplay:
         ):  # the terminal or pipe went away: progress is a courtesy, the report matters
             self._is_terminal = False
             self._next_plain_ns = 1 << 62
+            self._live = None
 
     def close(self) -> None:
         """Remove what was drawn."""
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError, ValueError):
+                self._live.stop()
             self._live = None
 
     def _draw(self, page: Page) -> None:
-        from rich.console import Console  # noqa: PLC0415  only on terminals, and slow to import
-        from rich.live import Live  # noqa: PLC0415
+        from rich.live import Live  # noqa: PLC0415  only on terminals, and slow to import
         from rich.text import Text  # noqa: PLC0415
 
         text = Text("\n", end="").join(
@@ -124,11 +127,8 @@ class LiveDisplay:
             for spans in page.rows()
         )
         if self._live is None:
-            console = Console(
-                file=self._stream, force_terminal=True, no_color=not self._color, highlight=False, markup=False, emoji=False
-            )  # fmt: skip
             self._live = Live(
-                console=console,
+                console=_console(self._stream, color=self._color),
                 auto_refresh=False,
                 transient=True,
                 redirect_stdout=False,
@@ -136,6 +136,19 @@ class LiveDisplay:
             )
             self._live.start()
         self._live.update(text, refresh=True)
+
+
+def _console(stream: TextIO, *, color: bool) -> Console:
+    from rich.console import Console  # noqa: PLC0415  as above
+
+    class Calm(Console):
+        def on_broken_pipe(self) -> None:
+            """Tell the caller, instead of ending the process as the library would."""
+            raise BrokenPipeError
+
+    return Calm(
+        file=stream, force_terminal=True, no_color=not color, highlight=False, markup=False, emoji=False
+    )
 
 
 def render_line(progress: Progress, rates: _Rates) -> str:

@@ -135,7 +135,7 @@ def frame_groups(frames: tuple[SiteFrame, ...]) -> tuple[FrameGroup, ...]:
 
 def _package(function: str) -> str:
     """Return the Go package of a function: ``net/http`` of ``net/http.(*Transport).dialConn``; "" when there is none."""
-    directory, slash, last = function.partition("(")[0].rpartition("/")
+    directory, slash, last = function.partition("(")[0].partition("[")[0].rpartition("/")
     package, dot, _ = last.partition(".")
     return printable(f"{directory}{slash}{package}") if dot else ""
 

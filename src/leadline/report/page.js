@@ -82,7 +82,7 @@
   }
 
   addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll(".finding > .site:first-of-type details, #descriptors details")) details.open = true;
+    for (const details of document.querySelectorAll(".site.first details, #descriptors details")) details.open = true;
   });
   root.dataset.ready = "yes";
 })();
