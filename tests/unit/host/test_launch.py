@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -148,3 +151,63 @@ def test_a_command_that_was_never_released_ends_with_leadline() -> None:
         with LiveHost().open_process(pid) as waiting:
             parent.communicate()
             assert waiting.wait_exit(SOON_NS)
+
+
+COUNTING = """
+import signal, sys, time
+from leadline.host import launch
+child = '''
+import signal, sys
+count = 0
+def hear(number, frame):
+    global count
+    count += 1
+signal.signal(signal.SIGINT, hear)
+print("ready", flush=True)
+while count == 0:
+    signal.pause()
+signal.sigtimedwait([], 0.3)
+print("heard", count, flush=True)
+'''
+with launch([sys.executable, "-c", child]) as command:
+    with command.forwarding():
+        command.release()
+        command.wait(10_000_000_000)
+"""
+
+
+def read_until(fd: int, text: bytes) -> bytes:
+    """Return what comes from a descriptor until a text is in it, at most 10 s."""
+    seen = b""
+    while text not in seen:
+        ready, _, _ = select.select([fd], [], [], 10)
+        assert ready, seen
+        seen += os.read(fd, 1024)
+    return seen
+
+
+def test_ctrl_c_on_a_terminal_reaches_the_command_once() -> None:
+    """Many Go services take a second Ctrl-C as an order to give up at once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fork beside other threads: the child execs at once
+        pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", COUNTING])
+    try:
+        read_until(terminal, b"ready")
+        os.write(terminal, b"\x03")
+        assert b"heard 1" in read_until(terminal, b"heard 1")
+    finally:
+        os.close(terminal)
+        os.waitpid(pid, 0)
+
+
+def test_an_interrupt_sent_to_leadline_alone_is_handed_on() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", COUNTING], stdout=subprocess.PIPE, start_new_session=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"ready\n"
+        parent.send_signal(signal.SIGINT)
+        assert parent.stdout.readline() == b"heard 1\n"
+        assert parent.wait(10) == 0
