@@ -356,6 +356,25 @@ def test_what_was_open_before_is_told_from_what_came_after() -> None:
         assert set(lives["owner"].tolist()) == {THREAD_OWNER | target.pid}
 
 
+def test_a_process_whose_first_thread_has_ended_is_read_by_another() -> None:
+    body = """
+        def work():
+            wait()
+            held = [os.open("/dev/null", 0) for _ in range(13)]
+            tell(None)
+            wait()
+        for name in ("one", "two"):
+            threading.Thread(target=work if name == "one" else lambda: time.sleep(60), daemon=True).start()
+        libc.pthread_exit(None)
+    """
+    with program(body) as target, tracked(target.pid) as tracker:
+        target.say()
+        target.ask()
+        found = tracker.reconcile(target.pid)
+        assert Counter(found.rows["origin"].tolist()) == {Seen.BEFORE: 3, Seen.TRACED: 13}
+        assert not found.stale
+
+
 def test_a_target_that_is_gone_is_named_as_gone() -> None:
     with program("pass") as target:
         target.say()

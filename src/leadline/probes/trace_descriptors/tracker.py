@@ -21,6 +21,7 @@ Records (structured arrays; layouts in records.h beside this file):
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadline.contracts.bpf import Bpf, BpfObject, ProgramCost, Rows, UprobeAttachment
-from leadline.model import TargetGone, Unsupported
+from leadline.model import NotPermitted, TargetGone, Unsupported
 from leadline.probes.trace_descriptors.reconcile import Comparison, Seen, compare, with_lives
 from leadline.probes.trace_descriptors.surface import syscall_tables
 
@@ -153,8 +154,9 @@ class Tracker:
             NotPermitted, Unsupported: BPF is not available. TargetGone: a pid does not exist.
         """
         if measure:
-            self._bpf.measure()
-            self._measuring = True
+            with contextlib.suppress(NotPermitted):  # needs CAP_SYS_ADMIN, tracing does not
+                self._bpf.measure()
+                self._measuring = True
         try:
             self._start(pids, follow, go, go_after_exec, max_fds)
         except BaseException:
@@ -429,10 +431,12 @@ class Tracker:
             TargetGone: no such process.
         """
         rows = self._object_now.iterate("on_table", "table_row", pid=pid)
-        wanted = rows["tgid"] == rows["tid"]
         if pid is not None:
-            wanted &= rows["tgid"] == self.tgid_of(pid)
-        found: Rows = rows[wanted]
+            rows = rows[rows["tgid"] == self.tgid_of(pid)]
+        found: Rows = rows[rows["tgid"] == rows["tid"]]
+        if pid is not None and len(rows) and not len(found):
+            # The first thread has ended; each of the others shows the table that they share.
+            found = rows[rows["tid"] == rows["tid"].min()]
         if pid is not None and not len(found) and self._has_ended(self.tgid_of(pid)):
             raise TargetGone(f"process {pid} has ended")
         return found
@@ -480,6 +484,11 @@ class Tracker:
             if value is not None:
                 found[name.lower()] = int(value["value"].sum())
         return found
+
+    @property
+    def is_measured(self) -> bool:
+        """Return whether run times are counted; they are not without CAP_SYS_ADMIN."""
+        return self._measuring
 
     def cost(self) -> tuple[ProgramCost, ...]:
         """Return run time and runs per program; zero unless ``measure`` was asked for."""
