@@ -12,11 +12,13 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from leadline.contracts import gap_of
 from leadline.evidence import Evidence
 from leadline.evidence.kinds import KINDS, Descriptor, SelfCost, SocketState, TimelineSample, Window
-from leadline.model import AccessError, Gap, GapReason, TargetGone
+from leadline.model import Gap, GapReason, LeadlineError, TargetGone
 
 if TYPE_CHECKING:
     from leadline.contracts import Host, Observation, Probe
@@ -92,6 +94,8 @@ class Collector:
         self._begin_mono_ns = 0
         self._begin_unix_ns = 0
         self._start_mark = b""
+        self._fenced: set[str] = set()
+        self._fenced: set[str] = set()
 
     def begin(self) -> None:
         """Attach every probe.
@@ -233,25 +237,19 @@ class Collector:
         return b"" if fields[0] in (b"Z", b"X") else fields[19]
 
     def _fence(self, name: str, error: Exception) -> None:
-        reason = GapReason.TARGET_GONE if isinstance(error, TargetGone) else GapReason.MALFORMED
-        detail = (
-            str(error)
-            if isinstance(error, AccessError)
-            else "".join(traceback.format_exception(error)[-3:]).strip()
-        )
-        remedy = (
-            ""
-            if reason is GapReason.TARGET_GONE
-            else "please report this with the case file: it is a fault of leadline"
-        )
+        """Note a failure of a probe, once: an expected one with its own remedy, another one as a fault of leadline."""
+        if name in self._fenced:
+            return
+        self._fenced.add(name)
+        what = f"the rest of what probe {name} sees"
+        if isinstance(error, LeadlineError):
+            self.evidence.gap(gap_of(error, what=what, probe=name))
+            return
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        detail = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+        remedy = "please report this with the case file: it is a fault of leadline"
         self.evidence.gap(
-            Gap(
-                what=f"the rest of what probe {name} sees",
-                reason=reason,
-                detail=detail,
-                remedy=remedy,
-                probe=name,
-            )
+            Gap(what=what, reason=GapReason.MALFORMED, detail=detail, remedy=remedy, probe=name)
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadline.app.cases import check_writable, write_case, write_file
+from leadline.evidence.kinds import Descriptor
 from leadline.model import Severity
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["OutputOptions", "deliver", "write_files"]
 
 MAX_WIDTH = 100
+COULD_NOT_RUN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class OutputOptions:
 
 
 def deliver(case: Case, options: OutputOptions, *, exit_zero: bool, fail_on_gap: bool) -> int:
-    """Show the case, write its files, and return the exit status: 0 nothing found, 1 findings."""
+    """Show the case, write its files, and return the exit status: 0 nothing found, 1 findings, 2 nothing could be seen."""
     write_files(case, options)
     text = _json(case) if options.json else _text(case, options)
     stream = sys.stderr if options.text_to_stderr and not options.json else sys.stdout
@@ -76,6 +78,12 @@ def deliver(case: Case, options: OutputOptions, *, exit_zero: bool, fail_on_gap:
 
         sys.stdout.write(encode(case.evidence, case.diagnosis, root=str(Path.cwd())).decode())
     stream.flush()
+    if case.evidence.get(Descriptor) is None:
+        print(
+            "leadline: the descriptors of the target could not be seen at all; see what is missing above",
+            file=sys.stderr,
+        )
+        return COULD_NOT_RUN
     if exit_zero:
         return 0
     return int(is_alarming(case) or (fail_on_gap and has_gaps(case)))

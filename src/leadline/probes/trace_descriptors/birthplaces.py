@@ -199,7 +199,11 @@ def pick_site(stacks: Sequence[tuple[str, tuple[SiteFrame, ...]]]) -> tuple[Site
     for wanted in _DEPENDABLE:
         for role, frames in stacks:
             for frame in reversed(frames) if wanted == "std" else frames:
-                if frame.role == wanted and frame.function != "?" and not frame.function.startswith("testing."):
+                if (
+                    frame.role == wanted
+                    and frame.function != "?"
+                    and not frame.function.startswith("testing.")
+                ):
                     return frame, role
     return None, "acquired"
 

@@ -69,8 +69,8 @@ _ORIGINS = {
 class TracerCost:
     """What the tracer cost and lost; the fields are those of ``SelfCost``."""
 
-    bpf_ns: int
-    bpf_runs: int
+    bpf_ns: int | None
+    bpf_runs: int | None
     births_seen: int
     deaths_seen: int
     lost_events: int
@@ -631,8 +631,8 @@ class DescriptorObservation:
         programs = self._tracker.cost()
         counters = self._tracker.counters()
         return TracerCost(
-            bpf_ns=sum(program.run_ns for program in programs),
-            bpf_runs=sum(program.runs for program in programs),
+            bpf_ns=sum(program.run_ns for program in programs) if self._tracker.is_measured else None,
+            bpf_runs=sum(program.runs for program in programs) if self._tracker.is_measured else None,
             births_seen=counters["count_births"],
             deaths_seen=counters["count_deaths"],
             lost_events=sum(count for name, count in counters.items() if name.startswith("lost_")),
