@@ -95,7 +95,6 @@ class Collector:
         self._begin_unix_ns = 0
         self._start_mark = b""
         self._fenced: set[str] = set()
-        self._fenced: set[str] = set()
 
     def begin(self) -> None:
         """Attach every probe.

@@ -23,8 +23,9 @@ FOUND, REDUCED, MISSED = 0, 0, 1
 
 
 def run_demo(*, duration_ns: int, html: Path | None, force: bool) -> int:
-    """Run the demo and return its exit status: 0 when the planted line was named, or when rights for that are missing and the
-    reduced diagnosis said so.
+    """Run the demo and return its exit status.
+
+    It is 0 when the planted line was named, or when the rights for that are missing and the reduced diagnosis says so.
     """
     _say(f"building {PROGRAM}, stripped: a service that {lab.find(PROGRAM).story}")
     with lab.start(PROGRAM, ["-n", "0"], hold=True) as running:
