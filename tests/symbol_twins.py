@@ -38,6 +38,7 @@ __all__ = [
     "build",
     "cached_toolchains",
     "installed_go",
+    "logical_frames",
     "map_file",
     "open_binary",
     "running",
@@ -132,10 +133,12 @@ def agreement(twins: Twins, *, count: int = 2000, seed: int = 23) -> tuple[int, 
     first, last = functions[0].entry, functions[-1].end
     choose = random.Random(seed)
     addresses = [choose.randrange(first, last) for _ in range(count)]
-    command = [str(twins.go.goroot / "bin" / "go"), "tool", "addr2line", str(twins.full)]
-    lines = _run(
-        command, cwd=SOURCE, go=twins.go, text="".join(f"{place:#x}\n" for place in addresses)
-    ).split("\n")
+    # addr2line of Go 1.18 and 1.19 finds no table in position-independent files; later ones read these files too.
+    asked = installed_go() if twins.go.minor < 20 and "pie" in twins.flavour else twins.go
+    go = asked or twins.go
+    command = [str(go.goroot / "bin" / "go"), "tool", "addr2line", str(twins.full)]
+    text = "".join(f"{place:#x}\n" for place in addresses)
+    lines = _run(command, cwd=SOURCE, go=go, text=text).split("\n")
     agreed, differences = 0, []
     for number, address in enumerate(addresses):
         name, where = lines[2 * number], lines[2 * number + 1]
@@ -163,6 +166,21 @@ def open_binary(path: Path) -> GoBinary:
 def symbol_table(binary: GoBinary) -> ElfSymbols:
     """Return the symbol table of an unstripped binary."""
     return ElfSymbols(binary.image)
+
+
+def logical_frames(symbols: ProcessSymbols, scene: Scene) -> list[tuple[str, str, int]]:
+    """Return the frames for the physical program counters of a scene.
+
+    runtime.Callers lists a program counter for each logical frame since Go 1.21, and for each physical one before; so the
+    ones that belong to calls inlined into the same function are skipped.
+    """
+    found: list[tuple[str, str, int]] = []
+    at = 0
+    while at < len(scene.pcs):
+        chain = symbols.resolve((scene.pcs[at],))
+        found += [(frame.function, frame.file or "", frame.line or 0) for frame in chain]
+        at += len(chain) if len(scene.pcs) == len(scene.frames) else 1
+    return found
 
 
 def map_file(path: Path) -> memoryview:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
 
 import pytest
 
 import symbol_twins as twins_of
 from leadline.formats.gooffsets import lookup
-
-if TYPE_CHECKING:
-    from leadline.formats.symbolize import ProcessSymbols
 
 QUICK_FLAVOURS = ("plain", "pie", "cgo")
 JOIN_FUNCTIONS = (
@@ -57,7 +53,9 @@ def test_stacks_agree_with_callers_frames(twins: twins_of.Twins) -> None:
     with twins_of.running(twins.stripped) as (symbols, scenes):
         assert len(scenes) >= 15
         for scene in scenes:
-            assert logical_frames(symbols, scene) == scene.frames, f"{scene.name}: {symbols.problems}"
+            assert twins_of.logical_frames(symbols, scene) == scene.frames, (
+                f"{scene.name}: {symbols.problems}"
+            )
         assert any(frame.inlined for scene in scenes for frame in symbols.resolve(scene.pcs))
         assert symbols.problems == ()
 
@@ -99,18 +97,3 @@ def test_native_frames_of_cgo_have_names(twins: twins_of.Twins) -> None:
             return
         [frame] = symbols.resolve((places[0],))
         assert (frame.function, frame.role) == ("native_middle", "native")
-
-
-def logical_frames(symbols: ProcessSymbols, scene: twins_of.Scene) -> list[tuple[str, str, int]]:
-    """Return the frames for the physical program counters of a scene.
-
-    runtime.Callers lists a program counter for each logical frame since Go 1.21, and for each physical one before; so the
-    ones that belong to calls inlined into the same function are skipped.
-    """
-    found: list[tuple[str, str, int]] = []
-    at = 0
-    while at < len(scene.pcs):
-        chain = symbols.resolve((scene.pcs[at],))
-        found += [(frame.function, frame.file or "", frame.line or 0) for frame in chain]
-        at += len(chain) if len(scene.pcs) == len(scene.frames) else 1
-    return found
