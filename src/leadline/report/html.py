@@ -20,6 +20,8 @@ from leadline.report.view import FindingView, FrameGroup, FrameView, PlaceView, 
 __all__ = ["render_html"]
 
 MAX_PLACES = 200
+LONG_FACT = 40
+"""Characters from which a fact of the heading gets two columns."""
 _CALM = "No leak and no other fault was found."
 _CALM_WHY = "What was looked at is listed below, with the reasons why it is healthy."
 
@@ -106,7 +108,7 @@ def _bar(names: list[tuple[str, str]]) -> Safe:
 
 def _head(view: ReportView) -> Safe:
     when = (("recorded", view.begin_utc),) if view.begin_utc else ()
-    facts = (tag("div", tag("dt", label), tag("dd", value)) for label, value in (*view.facts, *when))
+    facts = (_fact(label, value) for label, value in (*view.facts, *when))
     return tag(
         "div",
         tag("h1", view.title),
@@ -114,6 +116,10 @@ def _head(view: ReportView) -> Safe:
         tag("dl", facts, class_="facts"),
         class_="head",
     )
+
+
+def _fact(label: str, value: str) -> Safe:
+    return tag("div", tag("dt", label), tag("dd", value), class_="long" if len(value) > LONG_FACT else None)
 
 
 def _calm(view: ReportView) -> Safe:
