@@ -1,7 +1,7 @@
 """Did the change stop the leak? Two cases compared, birthplace by birthplace.
 
 A birthplace is known again by kind, role, system call, function and file name; its line may move. Verdicts are those of the leak
-rules (FDL1xx) on each case by itself. Silence proves nothing: a place that leaked and is not seen in the second case counts as
+rules (FDL101 to FDL110) on each case by itself. Silence proves nothing: a place that leaked and is not seen in the second case counts as
 fixed only when the service was under a comparable load.
 """
 
@@ -29,7 +29,8 @@ LOAD_PART = 5
 """The second case needs a fifth of the first one's births per second, all places together, for absence to mean something."""
 LENGTH_PART = 2
 """A second window of less than half the first one's length is noted."""
-_LEAK_RULES = "FDL1"
+_FIRST_LEAK_RULE, _AFTER_LEAK_RULES = "FDL101", "FDL120"
+"""FDL101 to FDL110 judge birthplaces; FDL120 only lists what was open at exit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _judged(verdicts: Verdicts) -> dict[int, tuple[str, str, float | None]]:
 
 
 def _cited(code: str, references: Iterable[str]) -> list[int]:
-    if not code.startswith(_LEAK_RULES):
+    if not _is_leak_rule(code):
         return []
     numbers = (
         reference.removeprefix("birthplace:")
@@ -125,12 +126,16 @@ def _cited(code: str, references: Iterable[str]) -> list[int]:
     return [int(number) for number in numbers if number.isdecimal()]
 
 
+def _is_leak_rule(code: str) -> bool:
+    return _FIRST_LEAK_RULE <= code < _AFTER_LEAK_RULES
+
+
 def _unclear(place: Birthplace, verdicts: Verdicts) -> str:
     """Return why the leak rules could not judge a place."""
     site = place.site
     for verdict in verdicts.not_judged:
         first = verdict.sites[0] if verdict.sites else None
-        if not verdict.code.startswith(_LEAK_RULES) or first is None or site is None:
+        if not _is_leak_rule(verdict.code) or first is None or site is None:
             continue
         if (first.function, first.line, verdict.kind) == (site.function, site.line, place.kind.report_word):
             return verdict.missing
@@ -240,9 +245,7 @@ def _others(before: Verdicts, after: Verdicts) -> tuple[CodeRow, ...]:
     names = {finding.code: finding.name for finding in (*before.findings, *after.findings)}
     old, new = (Counter(finding.code for finding in verdicts.findings) for verdicts in (before, after))
     return tuple(
-        CodeRow(code, names[code], old[code], new[code])
-        for code in sorted(names)
-        if not code.startswith(_LEAK_RULES)
+        CodeRow(code, names[code], old[code], new[code]) for code in sorted(names) if not _is_leak_rule(code)
     )
 
 

@@ -221,6 +221,14 @@ def test_other_findings_are_listed_but_do_not_decide() -> None:
     assert not view.leaks_remain
 
 
+def test_what_was_open_at_exit_is_no_verdict_on_a_birthplace() -> None:
+    evidence, verdicts = case(GOOD)
+    finding = msgspec.structs.replace(case(LEAK)[1].findings[0], code="FDL120", severity=Severity.INFO)
+    view = compare(evidence, verdicts, evidence, SampleVerdicts((finding,), verdicts.cleared))
+    assert [row.outcome for row in view.rows] == [Outcome.UNCHANGED]
+    assert [row.code for row in view.others] == ["FDL120"]
+
+
 def test_empty_cases_compare_to_nothing() -> None:
     view = compare(Evidence(), SampleVerdicts(), Evidence(), SampleVerdicts())
     assert (view.rows, view.leaks_remain, view.is_unproven) == ((), False, False)
