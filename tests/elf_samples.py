@@ -46,7 +46,7 @@ def make_elf(
 ) -> bytes:
     """Return a 64-bit ELF file; each section with an address gets a segment of its own."""
     loads = [section for section in sections if section.address]
-    notes = [section for section in sections if section.name.startswith(".note")]
+    notes = [section for section in sections if section.name.startswith((".note", ".dynamic"))]
     at = 64 + 56 * (len(loads) + len(notes))
     places, body = {}, b""
     for section in sections:
@@ -61,9 +61,9 @@ def make_elf(
             "<IIQQQQQQ", 1, flags, places[section.name], section.address, 0, size, len(section.raw), 4096
         )
     for section in notes:
-        headers += struct.pack(
-            "<IIQQQQQQ", 4, 4, places[section.name], 0, 0, len(section.raw), len(section.raw), 4
-        )
+        segment_kind = 2 if section.name == ".dynamic" else 4
+        size = len(section.raw)
+        headers += struct.pack("<IIQQQQQQ", segment_kind, 4, places[section.name], 0, 0, size, size, 4)
     names, name_at = b"\0", {}
     for section in [*sections, SectionSample(".shstrtab")]:
         name_at[section.name] = len(names)
@@ -251,6 +251,7 @@ def go_elf(
         struct.pack("<QQQ", DATA + 16 + 8 * word, 8 if machine == 62 else 1027, value)
         for word, value in sorted(words.items())
     )
+    dynamic = struct.pack("<QQQQQQ", 7, DATA + 0x2000, 8, len(relocations), 0, 0)
     info = b"\xff Go buildinf:" + bytes([8, 2]) + b"\0" * 16
     framed = "0" * 16 + module_text + "1" * 16 if module_text else ""
     for text in (version, framed):
@@ -261,7 +262,11 @@ def go_elf(
         SectionSample(".rodata", inline_data or b"\0", INLINE),
         SectionSample(".noptrdata", b"\0" * 16 + (moduledata if with_moduledata else b"\0"), DATA),
         SectionSample(".go.buildinfo", info, DATA + 0x1000),
-        *([SectionSample(".rela.dyn", relocations, DATA + 0x2000)] if is_pie else []),
+        *(
+            [SectionSample(".rela.dyn", relocations, DATA + 0x2000), SectionSample(".dynamic", dynamic)]
+            if is_pie
+            else []
+        ),
     ]
     return make_elf(
         sections, kind=3 if is_pie else 2, with_section_headers=with_section_headers, machine=machine

@@ -107,8 +107,8 @@ def cached_toolchains() -> list[Toolchain]:
     return sorted(found, key=lambda go: [int(part) for part in go.version.split(".")])
 
 
-def build(go: Toolchain, flavour: str, folder: Path) -> Twins:
-    """Build both twins of one flavour."""
+def build(go: Toolchain, flavour: str, folder: Path, *, arch: str = "") -> Twins:
+    """Build both twins of one flavour; for another architecture when ``arch`` is given."""
     flags, linker, cgo = FLAVOURS[flavour]
     folder.mkdir(parents=True, exist_ok=True)
     twins = Twins(go, flavour, folder / "stripped", folder / "full")
@@ -122,7 +122,7 @@ def build(go: Toolchain, flavour: str, folder: Path) -> Twins:
             str(path),
             ".",
         ]
-        _run(command, cwd=SOURCE, go=go, cgo=cgo)
+        _run(command, cwd=SOURCE, go=go, cgo=cgo, arch=arch)
     return twins
 
 
@@ -221,10 +221,18 @@ def _scene(line: bytes) -> Scene:
 
 
 def _run(
-    command: list[str], *, cwd: Path, go: Toolchain | None = None, cgo: bool = False, text: str = ""
+    command: list[str],
+    *,
+    cwd: Path,
+    go: Toolchain | None = None,
+    cgo: bool = False,
+    arch: str = "",
+    text: str = "",
 ) -> str:
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", "GOPROXY": "off"}
     environment |= {"CGO_ENABLED": "1" if cgo else "0"}
+    if arch:
+        environment["GOARCH"] = arch
     if go is not None:
         environment["GOROOT"] = str(go.goroot)
     done = subprocess.run(

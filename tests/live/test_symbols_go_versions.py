@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING
 
 import pytest
 
 import symbol_twins as twins_of
 from leadline.formats.gooffsets import lookup
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QUICK_FLAVOURS = ("plain", "pie", "cgo")
 JOIN_FUNCTIONS = (
@@ -97,3 +101,18 @@ def test_native_frames_of_cgo_have_names(twins: twins_of.Twins) -> None:
             return
         [frame] = symbols.resolve((places[0],))
         assert (frame.function, frame.role) == ("native_middle", "native")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flavour", ["plain", "pie"])
+def test_arm64_binaries_agree_with_addr2line(flavour: str, tmp_path: Path) -> None:
+    go = twins_of.installed_go()
+    if go is None:
+        pytest.skip("no Go toolchain here; remedy: install Go 1.21 or later")
+    twins = twins_of.build(go, flavour, tmp_path, arch="arm64")
+    agreed, differences = twins_of.agreement(twins, count=2000)
+    assert agreed == 2000, "\n".join(differences[:20])
+    binary = twins_of.open_binary(twins.stripped)
+    assert binary.image.machine == "aarch64"
+    assert binary.table.has_inlining
+    assert all(binary.function_offset(name) is not None for name in JOIN_FUNCTIONS)

@@ -20,7 +20,8 @@ from leadline.model import Malformed
 __all__ = ["ElfImage", "Section", "Segment"]
 
 _MAX_HEADERS = 65_535  # e_phnum and e_shnum are 16 bits; files with more are not ours
-_PT_LOAD, _PT_NOTE = 1, 4
+_PT_LOAD, _PT_DYNAMIC, _PT_NOTE = 1, 2, 4
+_DT_RELA, _DT_RELASZ = 7, 8
 _SHT_NOBITS = 8
 _PF_X = 1
 _RELATIVE = {62: 8, 183: 1027, 3: 8, 40: 23, 243: 3}  # e_machine -> R_*_RELATIVE
@@ -29,7 +30,7 @@ _MACHINES = {62: "x86_64", 183: "aarch64", 3: "i386", 40: "arm", 243: "riscv64"}
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One PT_LOAD or PT_NOTE entry; sizes and addresses in bytes."""
+    """One PT_LOAD, PT_DYNAMIC or PT_NOTE entry; sizes and addresses in bytes."""
 
     kind: int
     offset: int
@@ -98,7 +99,7 @@ class ElfImage:
                 kind, flags, offset, vaddr, _, file_size, memory_size, _ = words
             else:
                 kind, offset, vaddr, _, file_size, memory_size, flags, _ = words
-            if kind in (_PT_LOAD, _PT_NOTE):
+            if kind in {_PT_LOAD, _PT_DYNAMIC, _PT_NOTE}:
                 found.append(Segment(kind, offset, vaddr, file_size, memory_size, bool(flags & _PF_X)))
         return tuple(found)
 
@@ -179,15 +180,25 @@ class ElfImage:
     @cached_property
     def relative_relocations(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
         """Return (addresses, values) of the relative relocations with explicit addends, sorted by address."""
-        section = self.section(".rela.dyn", ".rela", ".rela.data.rel.ro")
-        empty = np.empty(0, np.uint64)
-        if section is None or not self.is_64bit:
-            return empty, empty
-        raw = self.section_bytes(section)
+        raw = self._relocation_bytes() if self.is_64bit else self.view[:0]
         words = np.frombuffer(raw[: len(raw) // 24 * 24], "<u8").reshape(-1, 3)
         wanted = words[(words[:, 1] & 0xFFFFFFFF) == _RELATIVE.get(self.machine_number, -1)]
         order = np.argsort(wanted[:, 0], kind="stable")
         return wanted[order, 0], wanted[order, 2]
+
+    def _relocation_bytes(self) -> memoryview:
+        section = self.section(".rela.dyn", ".rela", ".rela.data.rel.ro")
+        if section is not None:
+            return self.section_bytes(section)
+        for segment in self.segments:
+            if segment.kind == _PT_DYNAMIC:  # what the loader reads: without section headers too
+                raw = self.view[segment.offset : segment.offset + min(segment.file_size, 1 << 16)]
+                pairs = np.frombuffer(raw[: len(raw) // 16 * 16], "<u8").reshape(-1, 2)
+                found = {int(tag): int(value) for tag, value in pairs}
+                offset = self.vaddr_to_offset(found.get(_DT_RELA, 0))
+                if offset is not None:
+                    return self.view[offset : offset + found.get(_DT_RELASZ, 0)]
+        return self.view[:0]
 
     def _relocated(self, vaddr: int) -> int | None:
         addresses, values = self.relative_relocations

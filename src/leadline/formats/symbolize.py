@@ -18,6 +18,8 @@ from leadline.formats.elfimage import ElfImage
 from leadline.formats.elfsym import ElfSymbols
 from leadline.formats.framerole import RoleBook, shown_name
 from leadline.formats.gobinary import GoBinary, open_go_binary
+from leadline.formats.gobuildinfo import parse_go_build_info
+from leadline.formats.gopclntab import GoFunction
 from leadline.formats.procmaps import MapEntry, ProcMaps
 from leadline.model import Malformed, SiteFrame
 
@@ -75,9 +77,20 @@ class MappedObject:
             self.image = ElfImage(view)
             self.go = open_go_binary(self.image)
         except Malformed as exc:
-            self.problems.append(f"{name}: {exc}")
+            self._note(exc)
         if self.go is not None:
             self._roles = RoleBook(self.go.build_info, self.go.goroot)
+        elif self.image is not None:
+            self._roles = self._roles_of_old_go(self.image)
+
+    @staticmethod
+    def _roles_of_old_go(image: ElfImage) -> RoleBook | None:
+        """Return roles for a Go binary whose function table is not read: its names come from the symbol table."""
+        try:
+            build_info = parse_go_build_info(image)
+        except Malformed:
+            return None
+        return None if build_info is None else RoleBook(build_info, None)
 
     @property
     def build_id(self) -> str | None:
@@ -87,11 +100,27 @@ class MappedObject:
     def entry_of(self, address: int) -> int | None:
         """Return the first address of the function that holds a linked address, None when it is not known."""
         if self.go is not None:
-            function = self.go.table.function_at(address)
+            try:
+                function = self.go.table.function_at(address)
+            except Malformed as exc:
+                self._note(exc)
+                return None
             if function is not None:
                 return function.entry
         symbol = self._symbol_table().at(address) if self.image is not None else None
         return None if symbol is None else symbol.address
+
+    def find_go(self, name: str) -> GoFunction | None:
+        """Return a Go function by its full name; None without it, or when its record is damaged."""
+        try:
+            return None if self.go is None else self.go.find(name)
+        except Malformed as exc:
+            self._note(exc)
+            return None
+
+    def _note(self, exc: Malformed) -> None:
+        if len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(f"{self.name}: {exc}")
 
     def frames(self, address: int, *, is_main: bool) -> tuple[SiteFrame, ...]:
         """Return the frames at a linked address, innermost first; one ``?`` frame when nothing is known.
@@ -105,6 +134,9 @@ class MappedObject:
         symbol = None if self.image is None else self._symbol_table().at(address)
         if symbol is None or not symbol.name:
             return (SiteFrame(function="?", file=self.name or None),)
+        if self._roles is not None and self.go is None:
+            role = self._roles.role(symbol.name, None)
+            return (SiteFrame(function=shown_name(symbol.name), file=self.name or None, role=role),)
         name = demangle(symbol.name)
         role = self._native_role(name) if is_main and self.go is None else "native"
         return (SiteFrame(function=name, file=self.name or None, role=role),)
@@ -113,8 +145,7 @@ class MappedObject:
         try:
             every = go.table.frames_at(address)
         except Malformed as exc:
-            if len(self.problems) < _MAX_PROBLEMS:
-                self.problems.append(f"{self.name}: {exc}")
+            self._note(exc)
             return None
         if not every:
             return None
@@ -213,7 +244,10 @@ class ProcessSymbols:
     def function_offset(self, name: str) -> int | None:
         """Return the file offset of a Go function of the main binary (for a uprobe), None without it."""
         main = self.main_object()
-        return None if main is None or main.go is None else main.go.function_offset(name)
+        function = None if main is None else main.find_go(name)
+        if main is None or main.image is None or function is None:
+            return None
+        return main.image.vaddr_to_offset(function.entry)
 
     def function_range(self, name: str) -> tuple[int, int] | None:
         """Return first and behind-last address of a Go function of the main binary, as the process has it mapped.
@@ -221,7 +255,7 @@ class ProcessSymbols:
         None when there is no such function, or its first page is not mapped.
         """
         main = self.main_object()
-        function = None if main is None or main.go is None else main.go.find(name)
+        function = None if main is None else main.find_go(name)
         if main is None or main.image is None or self._exe is None or function is None:
             return None
         offset = main.image.vaddr_to_offset(function.entry)

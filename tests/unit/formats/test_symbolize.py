@@ -15,6 +15,7 @@ from elf_samples import (
     go_elf,
     make_elf,
     make_symbols,
+    uvarint,
 )
 from leadline.formats.procmaps import MapEntry, ProcMaps
 from leadline.formats.symbolize import ObjectCache, ProcessSymbols
@@ -175,6 +176,37 @@ def test_the_main_binary_of_another_language_is_the_users_own() -> None:
         ("std::vector<int>::size()", "std"),
         ("_start", "native"),
     ]
+
+
+def test_go_releases_before_1_18_are_named_by_their_symbol_table() -> None:
+    text = "path\tdemo\nmod\tdemo\t(devel)\t\n"
+    framed = "0" * 16 + text + "1" * 16
+    info = (
+        b"\xff Go buildinf:"
+        + bytes([8, 2])
+        + bytes(16)
+        + uvarint(8)
+        + b"go1.17.1"
+        + uvarint(len(framed))
+        + framed.encode()
+    )
+    raw = make_elf(
+        [
+            SectionSample(".text", b"\x90" * 64, TEXT),
+            SectionSample(".gopclntab", b"\xfa\xff\xff\xff\0\0\1\x08" + bytes(80), TEXT + 0x1000),
+            SectionSample(".go.buildinfo", info, TEXT + 0x2000),
+            *make_symbols([("net/http.Get", TEXT, 32, 2), ("demo/db.Open", TEXT + 32, 32, 2)]),
+        ]
+    )
+    entry = MapEntry(TEXT, TEXT + 4096, "r-xp", _offset(raw, TEXT), 1, 2, 3, "/old")
+    symbols = ProcessSymbols(ProcMaps([entry]), lambda _: memoryview(raw))
+    frames = symbols.resolve((TEXT + 8, TEXT + 40))
+    assert [(frame.function, frame.role) for frame in frames] == [
+        ("net/http.Get", "std"),
+        ("demo/db.Open", "app"),
+    ]
+    assert "no header of Go 1.18 or later" in symbols.problems[0]
+    assert symbols.function_offset("net/http.Get") is None
 
 
 def test_what_has_no_name_is_a_question_mark_with_its_object() -> None:
