@@ -142,7 +142,7 @@ class Host(Protocol):
 
     def sock_diag(
         self, pid: int, family: int, protocol: int, states: int, extensions: int
-    ) -> bytes | bytearray:
+    ) -> bytes | memoryview:
         """Return the netlink messages of one SOCK_DIAG_BY_FAMILY dump in the network namespace of ``pid``.
 
         Args:

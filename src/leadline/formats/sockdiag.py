@@ -377,7 +377,7 @@ _MEMORY = {
 """Offset in the u32 array that enum SK_MEMINFO of include/uapi/linux/sock_diag.h indexes."""
 
 
-def decode_dump(messages: bytes | bytearray, protocol: str) -> SocketTable:
+def decode_dump(messages: bytes | memoryview, protocol: str) -> SocketTable:
     """Return the sockets of one or more concatenated dumps (v4 and v6 of one protocol, for example).
 
     >>> import struct
@@ -443,11 +443,11 @@ def _walk(words: NDArray[np.uint32]) -> Int:
     return np.concatenate(runs) if runs else np.empty(0, dtype=np.int64)
 
 
-def _error(messages: bytes | bytearray, offsets: Int, lengths: Int, kinds: Int) -> int | None:
+def _error(messages: bytes | memoryview, offsets: Int, lengths: Int, kinds: Int) -> int | None:
     """Return the errno in an error message, or in a done message that ended early."""
     ending = ((kinds == _ERROR) | (kinds == _DONE)) & (lengths >= _HEADER_BYTES + 4)
     for offset in offsets[ending].tolist():
-        code = int.from_bytes(messages[offset + 16 : offset + 20], "little", signed=True)
+        code = int.from_bytes(bytes(messages[offset + 16 : offset + 20]), "little", signed=True)
         if code < 0:
             return -code
     return None

@@ -38,7 +38,7 @@ class LiveHost(FileTree):
 
     def sock_diag(
         self, pid: int, family: int, protocol: int, states: int, extensions: int
-    ) -> bytes | bytearray:
+    ) -> bytes | memoryview:
         """Return one dump of sockets; see ``Host.sock_diag``."""
         return netlink.dump_sockets(self, pid, netlink.Query(family, protocol, states, extensions))
 

@@ -159,7 +159,7 @@ class RecordedHost(FileTree):
 
     def sock_diag(
         self, pid: int, family: int, protocol: int, states: int, extensions: int
-    ) -> bytes | bytearray:
+    ) -> bytes | memoryview:
         """Return the recorded dump, states not asked for left out; see ``Host.sock_diag``."""
         del extensions  # all were recorded
         space = re.sub(r"\D", "", self.link_proc(f"{pid or 'self'}/ns/net"))
@@ -334,7 +334,7 @@ def _copy_dumps(host: Host, pid: int, folder: Path) -> None:
             extensions = UNIX_SHOW if family == 1 else INET_EXTENSIONS
             with contextlib.suppress(AccessError):
                 dump = host.sock_diag(pid, family, protocol, ALL_STATES, extensions)
-                (folder / "netlink" / f"{space}-{family}-{protocol}.bin").write_bytes(dump)
+                (folder / "netlink" / f"{space}-{family}-{protocol}.bin").write_bytes(bytes(dump))
 
 
 def _copy_cgroups(host: Host, pid: int, folder: Path) -> None:
