@@ -1,8 +1,8 @@
 """Did the change stop the leak? Two cases compared, birthplace by birthplace.
 
-A birthplace is known again by kind, role, system call, function and file name; its line may move. Verdicts are those of the leak
-rules (FDL101 to FDL110) on each case by itself. Silence proves nothing: a place that leaked and is not seen in the second case counts as
-fixed only when the service was under a comparable load.
+A birthplace is known again by kind, role, system call, function and file name; its line may move. Verdicts are those of
+the leak rules (FDL1xx) on each case by itself. Silence proves nothing: a place that leaked and is not seen in the second
+case counts as fixed only when the service was under a comparable load.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from leadline.evidence.kinds import Birthplace, ProcessInfo, Window
 from leadline.evidence.queries import open_counts, stacks, target
-from leadline.model import printable
+from leadline.model import Severity, printable
 from leadline.report.diff_view import CaseView, CodeRow, DiffView, Outcome, PlaceRow, Side
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from leadline.contracts import Verdicts
     from leadline.evidence import Evidence
     from leadline.evidence.kinds import Stack
+    from leadline.model import Finding
 
 __all__ = ["compare"]
 
@@ -29,8 +30,8 @@ LOAD_PART = 5
 """The second case needs a fifth of the first one's births per second, all places together, for absence to mean something."""
 LENGTH_PART = 2
 """A second window of less than half the first one's length is noted."""
-_FIRST_LEAK_RULE, _AFTER_LEAK_RULES = "FDL101", "FDL120"
-"""FDL101 to FDL110 judge birthplaces; FDL120 only lists what was open at exit."""
+_LEAK_RULES = "FDL1"
+"""FDL101 to FDL110 judge growth. FDL120 judges what a command left open at its exit; it clears only what they do not judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +107,26 @@ def _key(place: Birthplace, known: dict[int, Stack]) -> tuple[_Key, int | None]:
 def _judged(verdicts: Verdicts) -> dict[int, tuple[str, str, float | None]]:
     """Return (verdict, why, growth) by the birthplace that the leak rules cite."""
     found: dict[int, tuple[str, str, float | None]] = {}
-    for cleared in verdicts.cleared:
+    for cleared in sorted(verdicts.cleared, key=lambda one: one.code, reverse=True):
         for number in _cited(cleared.code, (because.evidence for because in cleared.because)):
             found[number] = (cleared.pattern or "healthy", cleared.reason, None)
-    for finding in verdicts.findings:
+    for finding in _leaks(verdicts):
         for number in _cited(finding.code, (because.evidence for because in finding.because)):
             found[number] = ("leaking", finding.title, finding.rate_per_s)
     return found
 
 
+def _leaks(verdicts: Verdicts) -> list[Finding]:
+    """Return the findings of leak rules; one of severity info lists descriptors without calling them leaked."""
+    return [
+        finding
+        for finding in verdicts.findings
+        if finding.code.startswith(_LEAK_RULES) and finding.severity is not Severity.INFO
+    ]
+
+
 def _cited(code: str, references: Iterable[str]) -> list[int]:
-    if not _is_leak_rule(code):
+    if not code.startswith(_LEAK_RULES):
         return []
     numbers = (
         reference.removeprefix("birthplace:")
@@ -126,16 +136,12 @@ def _cited(code: str, references: Iterable[str]) -> list[int]:
     return [int(number) for number in numbers if number.isdecimal()]
 
 
-def _is_leak_rule(code: str) -> bool:
-    return _FIRST_LEAK_RULE <= code < _AFTER_LEAK_RULES
-
-
 def _unclear(place: Birthplace, verdicts: Verdicts) -> str:
     """Return why the leak rules could not judge a place."""
     site = place.site
     for verdict in verdicts.not_judged:
         first = verdict.sites[0] if verdict.sites else None
-        if not _is_leak_rule(verdict.code) or first is None or site is None:
+        if not verdict.code.startswith(_LEAK_RULES) or first is None or site is None:
             continue
         if (first.function, first.line, verdict.kind) == (site.function, site.line, place.kind.report_word):
             return verdict.missing
@@ -242,11 +248,16 @@ def _version(process: ProcessInfo) -> str:
 
 
 def _others(before: Verdicts, after: Verdicts) -> tuple[CodeRow, ...]:
-    names = {finding.code: finding.name for finding in (*before.findings, *after.findings)}
-    old, new = (Counter(finding.code for finding in verdicts.findings) for verdicts in (before, after))
-    return tuple(
-        CodeRow(code, names[code], old[code], new[code]) for code in sorted(names) if not _is_leak_rule(code)
-    )
+    """Count the findings that say nothing of a birthplace's leak, by rule."""
+    sides = []
+    names: dict[str, str] = {}
+    for verdicts in (before, after):
+        leaks = _leaks(verdicts)
+        rest = [finding for finding in verdicts.findings if finding not in leaks]
+        names |= {finding.code: finding.name for finding in rest}
+        sides.append(Counter(finding.code for finding in rest))
+    old, new = sides
+    return tuple(CodeRow(code, names[code], old[code], new[code]) for code in sorted(names))
 
 
 def _notes(before: Evidence, after: Evidence, heads: tuple[CaseView, CaseView]) -> tuple[str, ...]:

@@ -229,6 +229,28 @@ def test_what_was_open_at_exit_is_no_verdict_on_a_birthplace() -> None:
     assert [row.code for row in view.others] == ["FDL120"]
 
 
+def test_what_a_command_left_open_decides_where_growth_could_not_be_judged() -> None:
+    because = (Because(evidence="birthplace:1", layer=Layer.SYSCALL, says="x"),)
+    closed = Cleared(
+        code="FDL120",
+        name="unclosed-at-exit",
+        subject="s",
+        reason="2 of 2 closed",
+        pattern="closed",
+        because=because,
+    )
+    left = msgspec.structs.replace(case(LEAK)[1].findings[0], code="FDL120")
+    evidence, unclear = case(VAGUE)
+    before = SampleVerdicts((left,), (), unclear.not_judged)
+    after = SampleVerdicts((), (closed,), unclear.not_judged)
+    (row,) = compare(evidence, before, evidence, after).rows
+    assert (row.outcome, row.why) == (Outcome.FIXED, "2 of 2 closed")
+    growth = msgspec.structs.replace(closed, code="FDL101", pattern="churning")
+    (row,) = compare(evidence, before, evidence, SampleVerdicts((), (growth, closed))).rows
+    assert row.after is not None
+    assert row.after.verdict == "churning"
+
+
 def test_empty_cases_compare_to_nothing() -> None:
     view = compare(Evidence(), SampleVerdicts(), Evidence(), SampleVerdicts())
     assert (view.rows, view.leaks_remain, view.is_unproven) == ((), False, False)
