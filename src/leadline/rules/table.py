@@ -24,7 +24,7 @@ from leadline.evidence.kinds import (
 )
 from leadline.model import Site, SiteFrame
 
-__all__ = ["Table", "path_pattern", "place", "sites_of"]
+__all__ = ["Table", "kind_acquired_in", "path_pattern", "place", "sites_of"]
 
 _NUMBERS = re.compile(r"\d+")
 _TOKENS = re.compile(r"(?<![A-Za-z0-9])(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]{8,}(?![A-Za-z0-9])")
@@ -181,6 +181,15 @@ class Table:
             and self.key(descriptor) in keys
         ]
 
+    def most_frequent_sites(self, births: Counter[int | None]) -> tuple[Site, ...]:
+        """Return the places of the birthplace that most of the counted descriptors come from; empty when none is known."""
+        known = {found.id: found for found in self.birthplaces}
+        ids = [number for number in births if number in known]
+        if not ids:
+            return ()
+        most = min(ids, key=lambda number: (-births[number], number or 0))
+        return sites_of(self, known[most])[:1] if most is not None else ()
+
     def frames(self, stack: int | None) -> tuple[SiteFrame, ...]:
         """Return the frames of a stack; empty when it is not known."""
         found = None if stack is None else self.stacks.get(stack)
@@ -222,6 +231,16 @@ def sites_of(table: Table, birthplace: Birthplace) -> tuple[Site, ...]:
     if created is not None and created != chosen:
         sites.append(_site(created, "created-by", ()))
     return tuple(sites)
+
+
+def kind_acquired_in(function: str, birthplaces: Iterable[Birthplace] | None) -> DescriptorKind | None:
+    """Return the kind of descriptor that a function acquires; None when it acquires none, or several kinds."""
+    kinds = {
+        found.kind
+        for found in birthplaces or ()
+        if found.site is not None and found.site.function == function
+    }
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _is_telling(frame: SiteFrame) -> bool:

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 
 from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Birthplace, Descriptor, ProcessInfo, SocketState, Window
-from leadline.model import Because, Cleared, Finding, Layer, Severity, Site, Verdict
-from leadline.rules.table import Table, sites_of
+from leadline.model import Because, Cleared, Finding, Layer, Severity, Verdict
+from leadline.rules.table import Table
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
 
@@ -65,7 +65,7 @@ def judge(seen: Needs) -> Iterable[Verdict]:
     )
     piles: dict[tuple[int, str], list[SocketState]] = {}
     waited: Counter[tuple[int, str]] = Counter()
-    sites: dict[tuple[int, str], Counter[int]] = {}
+    sites: dict[tuple[int, str], Counter[int | None]] = {}
     known: set[int] = set()
     for descriptor in seen.descriptors:
         socket = table.socket(descriptor)
@@ -75,10 +75,9 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         key = (descriptor.pid, table.key(descriptor))
         waited[key] += _waits(table, descriptor, socket)
         piles.setdefault(key, []).append(socket)
-        if descriptor.birthplace is not None:
-            sites.setdefault(key, Counter())[descriptor.birthplace] += 1
+        sites.setdefault(key, Counter())[descriptor.birthplace] += 1
     findings: list[Verdict] = [
-        _finding(table, pid, where, sockets, sites.get((pid, where), Counter()))
+        _finding(table, pid, where, sockets, sites[pid, where])
         for (pid, where), sockets in sorted(piles.items(), key=lambda item: (-len(item[1]), item[0]))
         if waited[pid, where] >= MIN_COUNT
     ]
@@ -115,7 +114,9 @@ def _waits(table: Table, descriptor: Descriptor, socket: SocketState) -> bool:
     return table.end_ns(descriptor.pid) - descriptor.seen_since_mono_ns >= MIN_AGE_NS
 
 
-def _finding(table: Table, pid: int, where: str, sockets: list[SocketState], sites: Counter[int]) -> Finding:
+def _finding(
+    table: Table, pid: int, where: str, sockets: list[SocketState], sites: Counter[int | None]
+) -> Finding:
     count = len(sockets)
     limit = table.soft_limit(pid)
     many = count >= HIGH_COUNT or (limit is not None and count >= HIGH_SHARE * limit)
@@ -141,7 +142,7 @@ def _finding(table: Table, pid: int, where: str, sockets: list[SocketState], sit
         verify="`leadline trace TARGET` again after the peers have left: no socket may stay in CLOSE_WAIT.",
         kind="tcp",
         count=count,
-        sites=_places(table, sites),
+        sites=table.most_frequent_sites(sites),
         because=tuple(
             Because(evidence=f"socket:{socket.inode}", layer=Layer.KERNEL, says=says)
             for socket in sockets[:1]
@@ -149,11 +150,3 @@ def _finding(table: Table, pid: int, where: str, sockets: list[SocketState], sit
         related=("FDL102", "FDL101"),
         pid=pid,
     )
-
-
-def _places(table: Table, sites: Counter[int]) -> tuple[Site, ...]:
-    """Return the place where most of them were acquired."""
-    if not sites:
-        return ()
-    most = min(sites, key=lambda number: (-sites[number], number))
-    return next((sites_of(table, found)[:1] for found in table.birthplaces if found.id == most), ())

@@ -6,7 +6,7 @@ owner's own close then failed, or its descriptor vanished.
 Why it matters: it is memory corruption in the world of descriptors. Reads and writes go to the wrong file or
 connection, errors appear in innocent code ("bad file descriptor"), and data can reach the wrong client.
 
-Needs: closes that failed, with stacks, joined with the births of the numbers.
+Needs: closes that failed, with stacks, joined with the births of the numbers. Helps: births (the kind of the victim).
 
 How it decides: leadline saw the number closed by one, given to another by a later call, and closed by the first again
 before the other closed it. One case is enough; critical.
@@ -24,9 +24,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leadline.contracts import Rule, RuleInfo, Stage
-from leadline.evidence.kinds import CloseFailure, Stack
+from leadline.evidence.kinds import Birthplace, CloseFailure, Stack
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Site, SiteFrame, Verdict
-from leadline.rules.table import place
+from leadline.rules.table import kind_acquired_in, place
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
 
@@ -42,10 +42,11 @@ VERDICT = "somebody-elses"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """Failed closes; stacks for the places."""
+    """Failed closes; stacks and births for the wording."""
 
     failures: tuple[CloseFailure, ...]
     stacks: tuple[Stack, ...] | None = None
+    birthplaces: tuple[Birthplace, ...] | None = None
 
 
 def judge(seen: Needs) -> Iterable[Verdict]:
@@ -84,6 +85,9 @@ def _finding(seen: Needs, pid: int, failures: list[CloseFailure]) -> Finding:
     ):
         if site is not None:
             sites.append(_site(site, frames.get(stack, ()) if stack is not None else (), role))
+    kind = (
+        None if first.victim_site is None else kind_acquired_in(first.victim_site.function, seen.birthplaces)
+    )
     by = f" by {place(first.culprit_site)}" if first.culprit_site is not None else ""
     owner = f" of {place(first.victim_site)}" if first.victim_site is not None else ""
     times = "descriptor" if count == 1 else "descriptors"
@@ -103,6 +107,7 @@ def _finding(seen: Needs, pid: int, failures: list[CloseFailure]) -> Finding:
             " Use SyscallConn, or dup the number and own the duplicate."
         ),
         verify="`leadline trace TARGET` again under the same load: no close may fail with EBADF.",
+        kind=None if kind is None else kind.report_word,
         count=count,
         sites=tuple(sites),
         because=tuple(

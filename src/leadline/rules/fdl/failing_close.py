@@ -7,7 +7,7 @@ Why it matters: a second close of a raw number is harmless only as long as nobod
 between; next time it closes somebody else's descriptor (FDL502). A real error may mean lost data: the kernel reports
 failed writes of network file systems at close.
 
-Needs: closes that failed, with stacks.
+Needs: closes that failed, with stacks. Helps: births (what the function that closes had acquired).
 
 How it decides: one failing close is enough. A second close (verdict double) is medium; a real error is medium, and low
 when it was an interruption (EINTR: Linux has closed the descriptor all the same); a number that was never open is
@@ -25,9 +25,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leadline.contracts import Rule, RuleInfo, Stage
-from leadline.evidence.kinds import CloseFailure, Stack
+from leadline.evidence.kinds import Birthplace, CloseFailure, Stack
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Site, Verdict
-from leadline.rules.table import place
+from leadline.rules.table import kind_acquired_in, place
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
 
@@ -38,10 +38,11 @@ MAX_SITES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """Failed closes; stacks for the places."""
+    """Failed closes; stacks and births for the wording."""
 
     failures: tuple[CloseFailure, ...]
     stacks: tuple[Stack, ...] | None = None
+    birthplaces: tuple[Birthplace, ...] | None = None
 
 
 def judge(seen: Needs) -> Iterable[Verdict]:
@@ -86,6 +87,7 @@ def _finding(seen: Needs, key: tuple[int, str, str], failures: list[CloseFailure
         if failure.site is not None
     )
     severity, what, explanation, remedy = _words(verdict, error)
+    kind = kind_acquired_in(sites[0].function, seen.birthplaces) if sites else None
     closes = "close" if count == 1 else "closes"
     return Finding(
         code=INFO.code,
@@ -97,6 +99,7 @@ def _finding(seen: Needs, key: tuple[int, str, str], failures: list[CloseFailure
         explanation=explanation,
         remedy=remedy,
         verify="`leadline trace TARGET` again under the same load: no close may fail.",
+        kind=None if kind is None else kind.report_word,
         count=count,
         sites=sites,
         because=tuple(

@@ -24,12 +24,13 @@ SetReadDeadline before the first read, and HandshakeContext with a deadline.
 References: net/http Server.ReadHeaderTimeout; tcp(7) tcp_keepalive_time; RFC 9112.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Birthplace, Descriptor, ProcessInfo, SocketState, Window
-from leadline.model import Because, Cleared, Finding, Layer, NotJudged, Severity, Verdict
+from leadline.model import Because, Cleared, Finding, Layer, NotJudged, Severity, Site, Verdict
 from leadline.rules.table import Table
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
@@ -58,9 +59,14 @@ class Needs:
 def judge(seen: Needs) -> Iterable[Verdict]:
     """Return a finding per port with many silent clients; else Cleared, or NotJudged where the kernel tells too little."""
     table = Table.of(
-        window=seen.window, descriptors=seen.descriptors, sockets=seen.sockets, processes=seen.processes
+        window=seen.window,
+        descriptors=seen.descriptors,
+        sockets=seen.sockets,
+        processes=seen.processes,
+        birthplaces=seen.birthplaces,
     )
     silent: dict[tuple[int, int], list[SocketState]] = {}
+    births: dict[tuple[int, int], Counter[int | None]] = {}
     idle, untold, known = 0, 0, set()
     for descriptor in seen.descriptors:
         socket = table.socket(descriptor)
@@ -79,11 +85,13 @@ def judge(seen: Needs) -> Iterable[Verdict]:
             untold += 1
         elif socket.last_data_recv_ms >= MIN_SILENCE_MS:
             if sent <= 1 and socket.bytes_received <= MAX_RECEIVED_BYTES:
-                silent.setdefault((descriptor.pid, socket.lport), []).append(socket)
+                key = (descriptor.pid, socket.lport)
+                silent.setdefault(key, []).append(socket)
+                births.setdefault(key, Counter())[descriptor.birthplace] += 1
             else:
                 idle += 1
     findings: list[Verdict] = [
-        _finding(table, pid, port, sockets)
+        _finding(table, pid, port, sockets, table.most_frequent_sites(births[pid, port]))
         for (pid, port), sockets in sorted(silent.items(), key=lambda item: (-len(item[1]), item[0]))
         if len(sockets) >= MIN_COUNT
     ]
@@ -120,7 +128,9 @@ def judge(seen: Needs) -> Iterable[Verdict]:
 RULE = Rule(INFO, Needs, judge)
 
 
-def _finding(table: Table, pid: int, port: int, sockets: list[SocketState]) -> Finding:
+def _finding(
+    table: Table, pid: int, port: int, sockets: list[SocketState], sites: tuple[Site, ...]
+) -> Finding:
     count = len(sockets)
     limit = table.soft_limit(pid)
     many = count >= MEDIUM_COUNT or (limit is not None and count >= MEDIUM_SHARE * limit)
@@ -149,6 +159,7 @@ def _finding(table: Table, pid: int, port: int, sockets: list[SocketState]) -> F
         verify="`leadline trace TARGET` again: connections without a request must be gone after the time limit.",
         kind="tcp",
         count=count,
+        sites=sites,
         because=(Because(evidence=f"socket:{sockets[0].inode}", layer=Layer.KERNEL, says=says),),
         against=(
             Because(

@@ -70,3 +70,10 @@ def test_one_fires_and_harmless_ones_do_not() -> None:
 
 def test_not_judged_without_closes_being_watched() -> None:
     assert is_silent_without(RULE)
+
+
+def test_the_kind_is_that_of_the_victim() -> None:
+    scene = Scene()
+    scene.place("file", "opened", function="main.keepJournal", line=50).live(1.0, 2.0)
+    scene.more.append(hit(1))
+    assert finding(RULE, scene).kind == "file"

@@ -62,3 +62,12 @@ def test_kinds_of_failure_are_separate_findings() -> None:
 
 def test_not_judged_without_closes_being_watched() -> None:
     assert is_silent_without(RULE)
+
+
+@pytest.mark.parametrize(("kinds", "word"), [(["file"], "file"), (["file", "tcp"], None), ([], None)])
+def test_the_kind_is_what_the_closing_function_acquires(kinds: list[str], word: str | None) -> None:
+    scene = Scene()
+    for kind in kinds:
+        scene.place(kind, "opened", function="main.readAll").live(1.0, 2.0)
+    scene.more.append(failed("double"))
+    assert finding(RULE, scene).kind == word

@@ -54,6 +54,14 @@ def test_ten_thousand_idle_websockets_and_long_polls_are_cleared(received: int, 
     assert "10000 are idle" in verdict.reason
 
 
+def test_the_accepting_line_is_named_where_it_is_known() -> None:
+    scene = Scene(window_s=30.0, listeners=LISTENERS)
+    place = scene.place("tcp", "accepted", function="main.serve")
+    place.all([1.0] * 23, local_port=8080, received=8, sent=0)
+    assert [(site.function, site.line) for site in finding(RULE, scene).sites] == [("main.serve", 42)]
+    assert finding(RULE, clients(10)).sites == ()
+
+
 def test_dialed_connections_are_none_of_its_business() -> None:
     scene = Scene(window_s=12.0, listeners=LISTENERS)
     scene.place("tcp", "dialed").all([-60.0] * 50, received=0, sent=0)
