@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,18 +19,28 @@ if TYPE_CHECKING:
 
 __all__ = ["capabilities_text", "host_info"]
 
+MAX_WIDTH = 100
+
 
 def capabilities_text(*, as_json: bool) -> str:
     """Return the features of this host as text or as a JSON document."""
     host = LiveHost()
     features = probe_features(host, lambda: Tracker(host.bpf()).close())
     if not as_json:
-        return render_capabilities([(one.name, one.status, one.adds, one.remedy) for one in features])
+        width = min(shutil.get_terminal_size((80, 24)).columns, MAX_WIDTH)
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        rows = [(one.name, one.status, one.adds, one.remedy) for one in features]
+        return render_capabilities(rows, width=width, color=color)
     info = read_host_info(host, features)
-    rows = [
+    documents = [
         {"name": one.name, "status": one.status, "adds": one.adds, "remedy": one.remedy} for one in features
     ]
-    document = {"schema_version": 1, "kernel": info.kernel_release, "machine": info.machine, "features": rows}
+    document = {
+        "schema_version": 1,
+        "kernel": info.kernel_release,
+        "machine": info.machine,
+        "features": documents,
+    }
     return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
 
 

@@ -31,6 +31,6 @@ def register(app: typer.Typer) -> None:
         """Compare two cases, birthplace by birthplace, and exit 1 when a leak remains."""
         from leadline.app.replay import diff_cases  # noqa: PLC0415
 
-        text, leaks_remain = diff_cases(before, after, as_json=json)
+        text, status = diff_cases(before, after, as_json=json)
         print(text, end="")
-        raise typer.Exit(1 if leaks_remain else 0)
+        raise typer.Exit(status)
