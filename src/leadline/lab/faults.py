@@ -15,6 +15,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A7 facts-1",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="accept-leak",
@@ -25,6 +26,7 @@ FAULTS: tuple[LabProgram, ...] = (
         other_end=OtherEnd.CLIENTS,
         close_wait=23,
         mission="A5 facts-4",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="file-leak",
@@ -33,6 +35,7 @@ FAULTS: tuple[LabProgram, ...] = (
         kind="file",
         count=23,
         other_end=OtherEnd.CLIENTS,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="http-do-leak",
@@ -42,6 +45,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A7 facts-1",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="https-body-leak",
@@ -51,6 +55,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A7 facts-1",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="http2-body-leak",
@@ -61,6 +66,7 @@ FAULTS: tuple[LabProgram, ...] = (
         other_end=OtherEnd.UPSTREAM,
         min_go=(1, 24),
         mission="A7",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="transport-per-request",
@@ -70,6 +76,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A7 facts-2",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="own-dialer-leak",
@@ -79,6 +86,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A2 A7",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="tcp-dial-leak",
@@ -88,6 +96,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A2 facts-4",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="tcp-dual-stack-leak",
@@ -97,6 +106,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A2",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="cancel-no-close",
@@ -106,6 +116,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A2 facts-24",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="stuck-reader",
@@ -115,6 +126,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A6 facts-6",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="tls-handshake-leak",
@@ -125,6 +137,7 @@ FAULTS: tuple[LabProgram, ...] = (
         other_end=OtherEnd.UPSTREAM,
         close_wait=23,
         mission="A7 facts-7",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="library-leak",
@@ -134,6 +147,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A2",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="library-http-leak",
@@ -143,6 +157,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A2 A7",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="detached-leak",
@@ -152,6 +167,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A2",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="worker-pool-leak",
@@ -161,6 +177,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A2",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="sql-rows-leak",
@@ -170,6 +187,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A3 facts-15",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="churn-leak",
@@ -178,6 +196,7 @@ FAULTS: tuple[LabProgram, ...] = (
         kind="tcp",
         count=23,
         other_end=OtherEnd.UPSTREAM,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="slow-leak",
@@ -188,6 +207,7 @@ FAULTS: tuple[LabProgram, ...] = (
         other_end=OtherEnd.UPSTREAM,
         trace_s=90.0,
         mission="A3 issue-2",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="slow-file-leak",
@@ -198,6 +218,7 @@ FAULTS: tuple[LabProgram, ...] = (
         other_end=OtherEnd.CLIENTS,
         trace_s=90.0,
         mission="A3 issue-2",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="old-leak",
@@ -208,6 +229,7 @@ FAULTS: tuple[LabProgram, ...] = (
         other_end=OtherEnd.UPSTREAM,
         before=200,
         mission="A2 issue-2",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="late-leak",
@@ -217,6 +239,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         trace_s=15.0,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="file-error-path",
@@ -224,6 +247,7 @@ FAULTS: tuple[LabProgram, ...] = (
         expects=("FDL103",),
         kind="file",
         count=23,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="defer-in-loop",
@@ -231,6 +255,7 @@ FAULTS: tuple[LabProgram, ...] = (
         expects=("FDL103",),
         kind="file",
         count=23,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="pipe-leak",
@@ -238,6 +263,7 @@ FAULTS: tuple[LabProgram, ...] = (
         expects=("FDL104",),
         kind="pipe",
         count=23,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="exec-pipe-leak",
@@ -246,6 +272,7 @@ FAULTS: tuple[LabProgram, ...] = (
         kind="pipe",
         count=23,
         also=("FDL105",),
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="udp-leak",
@@ -253,6 +280,7 @@ FAULTS: tuple[LabProgram, ...] = (
         expects=("FDL105",),
         kind="udp",
         count=23,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="unix-leak",
@@ -261,6 +289,7 @@ FAULTS: tuple[LabProgram, ...] = (
         kind="unix",
         count=23,
         other_end=OtherEnd.UPSTREAM,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="listener-leak",
@@ -268,6 +297,7 @@ FAULTS: tuple[LabProgram, ...] = (
         expects=("FDL105",),
         kind="tcp",
         count=23,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="inotify-leak",
@@ -275,6 +305,7 @@ FAULTS: tuple[LabProgram, ...] = (
         expects=("FDL105",),
         kind="inotify",
         count=23,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="epoll-leak",
@@ -282,6 +313,7 @@ FAULTS: tuple[LabProgram, ...] = (
         expects=("FDL105",),
         kind="eventpoll",
         count=23,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="eventfd-leak",
@@ -289,6 +321,7 @@ FAULTS: tuple[LabProgram, ...] = (
         expects=("FDL105",),
         kind="eventfd",
         count=23,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="timerfd-leak",
@@ -296,6 +329,7 @@ FAULTS: tuple[LabProgram, ...] = (
         expects=("FDL105",),
         kind="timerfd",
         count=23,
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="dup-leak",
@@ -305,6 +339,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A1 facts-8",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="dup-outlives-close",
@@ -314,6 +349,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         other_end=OtherEnd.UPSTREAM,
         mission="A1 facts-8",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="recover-no-close",
@@ -324,6 +360,7 @@ FAULTS: tuple[LabProgram, ...] = (
         other_end=OtherEnd.CLIENTS,
         close_wait=23,
         mission="A6 facts-5",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="silent-clients",
@@ -368,6 +405,7 @@ FAULTS: tuple[LabProgram, ...] = (
         kind="file",
         count=23,
         mission="A8",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="close-others",
@@ -377,6 +415,7 @@ FAULTS: tuple[LabProgram, ...] = (
         count=23,
         also=("FDL501",),
         mission="A8 facts-10",
+        endless=("-n", "0"),
     ),
     LabProgram(
         name="child-leak",
@@ -385,5 +424,7 @@ FAULTS: tuple[LabProgram, ...] = (
         kind="file",
         count=23,
         mission="A11",
+        endless=("-n", "0"),
+        watch=("--follow",),
     ),
 )

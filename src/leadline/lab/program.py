@@ -34,6 +34,9 @@ class LabProgram:
         close_wait: how many sockets are in CLOSE_WAIT in the end.
         trace_s: seconds of observation, from the moment it is let go, after which the verdict must be reached.
         args: arguments that make it so; the program's own defaults are meant when empty.
+        endless: further arguments that make a leak go on as long as the program runs. A leak that stops in the middle of a
+            window is no leak any more, so use them where a verdict is wanted and not an exact count.
+        watch: options that ``leadline trace`` needs to see it.
         other_end: what its second process does.
         min_go: oldest Go release that builds it.
         mission: rows of the mission, or scenarios of the field notes, that ask for it.
@@ -51,6 +54,8 @@ class LabProgram:
     close_wait: int = 0
     trace_s: float = 12.0
     args: tuple[str, ...] = ()
+    endless: tuple[str, ...] = ()
+    watch: tuple[str, ...] = ()
     other_end: OtherEnd = OtherEnd.NONE
     min_go: tuple[int, int] = (1, 21)
     mission: str = "A2 A3"

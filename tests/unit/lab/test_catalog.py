@@ -97,3 +97,8 @@ def test_the_go_sources_are_formatted() -> None:
         pytest.skip("gofmt is not installed; remedy: install Go")
     said = subprocess.run([gofmt, "-l", PROGRAMS_DIR], capture_output=True, text=True, check=True, timeout=60)
     assert said.stdout == ""
+
+
+def test_leaks_that_one_can_count_can_go_on_without_an_end_too() -> None:
+    counted = {program.name for program in PROGRAMS.values() if not program.is_healthy and program.count}
+    assert {name for name in counted if not find(name).endless} == {"silent-clients", "silent-tls"}

@@ -14,7 +14,7 @@ func run(r *rig.Rig) {
 	r.Ready("")
 	rig.Pace(r.Rate, func(i int) bool {
 		warmUp(r)
-		return i < r.N-1
+		return r.N == 0 || i < r.N-1
 	})
 }
 

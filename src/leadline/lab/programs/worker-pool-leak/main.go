@@ -26,7 +26,7 @@ func run(r *rig.Rig) {
 	r.Ready("")
 	rig.Pace(r.Rate, func(i int) bool {
 		p.jobs <- i
-		return i < r.N-1
+		return r.N == 0 || i < r.N-1
 	})
 }
 
