@@ -527,7 +527,15 @@ class DescriptorObservation:
 
     def _put_failures(self, evidence: Evidence, builder: BirthplaceBuilder) -> None:
         bits = self._tracker.failed_flags
-        stacks = {int(row["id"]): int(row["stack"]) for row in self._tracker.sites()}
+        sites = self._tracker.sites()
+        stacks = dict(zip(sites["id"].tolist(), sites["stack"].tolist(), strict=True))
+        foreign = {
+            site: strangers / deaths
+            for site, strangers, deaths in zip(
+                sites["id"].tolist(), sites["deaths_foreign"].tolist(), sites["deaths"].tolist(), strict=True
+            )
+            if deaths
+        }
         records = []
         for number, row in enumerate(self._tracker.failures(), 1):
             image = self._image_of(row)
@@ -541,7 +549,12 @@ class DescriptorObservation:
                     error=errno_name(int(row["error"])),
                     count=count,
                     fds=tuple(sorted(set(row["fds"][: min(count, 16)].tolist()))),
-                    verdict=close_verdict(int(row["error"]), int(row["flags"]), bits),
+                    verdict=close_verdict(
+                        int(row["error"]),
+                        int(row["flags"]),
+                        bits,
+                        foreign_ratio=foreign.get(int(row["victim_site"])),
+                    ),
                     stack=builder.stack_id(image, stack),
                     site=builder.site_of(image, stack),
                     victim_stack=builder.stack_id(image, victim),
