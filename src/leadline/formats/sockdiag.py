@@ -146,8 +146,8 @@ class SocketTable:
         counts = Counter(dict(enumerate(np.bincount(self.states).tolist())))
         return {_name(TCP_STATES, number): count for number, count in counts.most_common() if count}
 
-    def where(self, mask: NDArray[np.bool_]) -> SocketTable:
-        """Return the rows for which the mask is true."""
+    def where(self, mask: NDArray[np.bool_] | NDArray[np.intp]) -> SocketTable:
+        """Return the rows for which the mask is true, or the rows of these numbers."""
         return SocketTable(
             self.protocol,
             self.buffer,
@@ -159,9 +159,14 @@ class SocketTable:
         )
 
     def of_inodes(self, inodes: Iterable[int]) -> SocketTable:
-        """Return the rows of these inodes; 0 never joins."""
+        """Return the rows of these inodes, each once; 0 never joins.
+
+        The kernel may list a socket twice when its neighbours in a hash chain change between two datagrams of a dump.
+        """
         wanted = np.fromiter((inode for inode in inodes if 0 < inode < 1 << 32), dtype=np.int64)
-        return self.where(np.isin(self.inodes, wanted))
+        rows = np.flatnonzero(np.isin(self.inodes, wanted))
+        _, first = np.unique(self.inodes[rows], return_index=True)
+        return self.where(rows[np.sort(first)])
 
     def records(self, when: str = "end") -> list[SocketState]:
         """Return the rows as evidence.

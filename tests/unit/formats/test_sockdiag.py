@@ -148,6 +148,14 @@ def test_only_the_rows_of_wanted_inodes_are_made() -> None:
     assert table.of_inodes([]).records() == []
 
 
+def test_a_socket_that_the_kernel_lists_twice_is_one() -> None:
+    table = decode_dump(inet(7) + inet(5) + inet(7, CLOSE_WAIT) + done(), "tcp").of_inodes([5, 7])
+    assert [(record.inode, record.state) for record in table.records()] == [
+        (7, "ESTABLISHED"),
+        (5, "ESTABLISHED"),
+    ]
+
+
 def test_states_are_counted() -> None:
     dump = b"".join(inet(n, CLOSE_WAIT if n < 23 else LISTEN) for n in range(30)) + inet(99, 200)
     assert decode_dump(dump, "tcp").state_counts() == {"CLOSE_WAIT": 23, "LISTEN": 7, "UNKNOWN(200)": 1}
