@@ -38,6 +38,7 @@ __all__ = [
     "build",
     "cached_toolchains",
     "installed_go",
+    "launched",
     "logical_frames",
     "map_file",
     "open_binary",
@@ -190,8 +191,8 @@ def map_file(path: Path) -> memoryview:
 
 
 @contextmanager
-def running(path: Path) -> Iterator[tuple[ProcessSymbols, list[Scene]]]:
-    """Run the program; yield its symbols and the scenes it printed, while it lives."""
+def launched(path: Path) -> Iterator[tuple[int, list[Scene]]]:
+    """Run the program; yield its pid and the scenes it printed, while it lives."""
     with subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             scenes: list[Scene] = []
@@ -200,18 +201,22 @@ def running(path: Path) -> Iterator[tuple[ProcessSymbols, list[Scene]]]:
                 if not line:
                     raise AssertionError(f"{path} ended early")
                 scenes.append(_scene(line))
-            maps = parse_maps(Path(f"/proc/{process.pid}/maps").read_bytes())
-
-            def opener(entry: MapEntry) -> memoryview | None:
-                if entry.path == "[vdso]":
-                    with Path(f"/proc/{process.pid}/mem").open("rb") as memory:
-                        memory.seek(entry.start)
-                        return memoryview(memory.read(entry.end - entry.start))
-                return map_file(Path(f"/proc/{process.pid}/map_files/{entry.start:x}-{entry.end:x}"))
-
-            yield ProcessSymbols(maps, opener), scenes
+            yield process.pid, scenes
         finally:
             process.kill()
+
+
+@contextmanager
+def running(path: Path) -> Iterator[tuple[ProcessSymbols, list[Scene]]]:
+    """Run the program; yield its symbols and the scenes it printed, while it lives."""
+    with launched(path) as (pid, scenes):
+
+        def opener(entry: MapEntry) -> memoryview | None:
+            if entry.path == "[vdso]":
+                return None
+            return map_file(Path(f"/proc/{pid}/map_files/{entry.start:x}-{entry.end:x}"))
+
+        yield ProcessSymbols(parse_maps(Path(f"/proc/{pid}/maps").read_bytes()), opener), scenes
 
 
 def _scene(line: bytes) -> Scene:
