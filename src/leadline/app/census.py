@@ -74,28 +74,33 @@ def _read_all(host: Host, evidence: Evidence) -> int:
     evidence.put_all(Descriptor, ())
     for pid in sorted(int(name) for name in host.list_proc(".") if name.isdigit()):
         try:
-            stat = parse_stat(host.read_proc(f"{pid}/stat"))
-            files = parse_limits(host.read_proc(f"{pid}/limits")).get("Max open files")
-            links = host.fd_links(pid)
+            seen = _read(host, pid)
         except TargetGone:
-            continue  # it ended between the listing and the look
+            continue  # it ended between the listing and the look, or during it
         except (AccessError, Malformed):
             unread_count += 1
             continue
-        if not links and not host.read_proc(f"{pid}/cmdline"):
-            continue  # a kernel thread
-        evidence.put(
-            ProcessInfo(
-                pid=pid,
-                start_boot_ns=stat.start_ticks * NS_PER_TICK,
-                comm=stat.comm,
-                nofile_soft=None if files is None else files.soft,
-                nofile_hard=None if files is None else files.hard,
-            )
-        )
-        now_ns = host.clock.mono_ns()
-        kinds = host.socket_kinds(pid, links)
-        evidence.put_all(
-            Descriptor, descriptors_from_links(pid, links, seen_mono_ns=now_ns, socket_kinds=kinds)
-        )
+        if seen is not None:
+            process, descriptors = seen
+            evidence.put(process)
+            evidence.put_all(Descriptor, descriptors)
     return unread_count
+
+
+def _read(host: Host, pid: int) -> tuple[ProcessInfo, list[Descriptor]] | None:
+    """Return a process and its table, None for a kernel thread; raises as the reads of ``Host``, and Malformed."""
+    stat = parse_stat(host.read_proc(f"{pid}/stat"))
+    files = parse_limits(host.read_proc(f"{pid}/limits")).get("Max open files")
+    links = host.fd_links(pid)
+    if not links and not host.read_proc(f"{pid}/cmdline"):
+        return None
+    process = ProcessInfo(
+        pid=pid,
+        start_boot_ns=stat.start_ticks * NS_PER_TICK,
+        comm=stat.comm,
+        nofile_soft=None if files is None else files.soft,
+        nofile_hard=None if files is None else files.hard,
+    )
+    now_ns = host.clock.mono_ns()
+    kinds = host.socket_kinds(pid, links)
+    return process, list(descriptors_from_links(pid, links, seen_mono_ns=now_ns, socket_kinds=kinds))
