@@ -1,225 +1,297 @@
-"""Collecting: one probe's failure never stops another, and a window ends for its right reason."""
+"""Collecting: each probe behind its fence, and a window that ends for one reason."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import dataclasses
 
 import pytest
 
-from leadline.app.collect import TICK_NS, CollectOptions, Collector, Stopper
-from leadline.contracts import Host, ProbeInfo
+from fake_probes import PID, FakeHost, FakeProbe, FakeTracer, SteppingStopper, collector
+from leadline.app.collect import INTERIM_NS, POLL_NS, TICK_NS, Collector, Stopper
 from leadline.evidence import Evidence
 from leadline.evidence.kinds import (
+    Birthplace,
     Descriptor,
     DescriptorKind,
-    NetCounter,
     Origin,
     SelfCost,
     SocketState,
     Window,
 )
-from leadline.host.recorded import RecordedHost
 from leadline.model import Gap, GapReason, NotPermitted, TargetGone
 
-PID = 4711
 S = 10**9
-STAT = "4711 (my ) service) {state} 1 1 1 0 -1 0 0 0 0 0 7 3 0 0 20 0 1 0 {start} 0 0\n"
 
 
-class FakeProbe:
-    """A probe whose three phases are given."""
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        begin: Exception | None = None,
-        tick: Callable[[], None] = lambda: None,
-        finish: Callable[[Evidence], None] = lambda _evidence: None,
-    ) -> None:
-        self.INFO = ProbeInfo(name=name, kinds=())
-        self.calls: list[str] = []
-        self._begin, self._tick, self._finish = begin, tick, finish
-
-    def begin(self, host: Host, pid: int, evidence: Evidence) -> FakeProbe:
-        del host, pid, evidence
-        self.calls.append("begin")
-        if self._begin is not None:
-            raise self._begin
-        return self
-
-    def tick(self) -> None:
-        self.calls.append("tick")
-        self._tick()
-
-    def finish(self, evidence: Evidence) -> None:
-        self.calls.append("finish")
-        self._finish(evidence)
+def silently(_now: Collector) -> None:
+    """Show nothing."""
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> RecordedHost:
-    """Return a machine with one process."""
-    (tmp_path / "proc" / str(PID)).mkdir(parents=True)
-    alive(tmp_path)
-    return RecordedHost(tmp_path)
+def descriptor(fd: int, inode: int | None) -> Descriptor:
+    return Descriptor(
+        pid=PID, fd=fd, kind=DescriptorKind.TCP, origin=Origin.BEFORE, inode=inode, seen_since_mono_ns=0
+    )
 
 
-def alive(folder: Path, *, state: str = "S", start: int = 99) -> None:
-    (folder / "proc" / str(PID) / "stat").write_text(STAT.format(state=state, start=start))
+def socket(inode: int, when: str = "end") -> SocketState:
+    return SocketState(inode=inode, protocol="tcp", family="inet", state="ESTABLISHED", when=when)
 
 
-def collector(host: RecordedHost, *probes: FakeProbe, duration_ns: int | None = 2 * S) -> Collector:
-    return Collector(host, PID, CollectOptions(duration_ns=duration_ns, probes=probes))
+# -- how a window ends ---------------------------------------------------------------------------------------------------
 
 
-class TimeStopper(Stopper):
-    """Waiting moves the clock of the recorded machine instead of taking time."""
-
-    def __init__(self, host: RecordedHost) -> None:
-        super().__init__()
-        self._host = host
-
-    def wait(self, timeout_ns: int) -> bool:
-        self._host.clock.advance(timeout_ns)
-        return super().wait(0)
-
-
-def test_probes_begin_tick_and_finish_in_their_order(host: RecordedHost) -> None:
-    probes = [FakeProbe("a"), FakeProbe("b")]
-    shown: list[list[str]] = []
-    looking = collector(host, *probes, duration_ns=2 * TICK_NS)
-    looking.begin()
-    looking.run(TimeStopper(host), lambda _now: shown.append([*probes[0].calls, *probes[1].calls]))
-    looking.finish("duration")
-    assert shown[0] == ["begin", "tick", "begin", "tick"]
-    for probe in probes:
-        assert probe.calls[0] == "begin"
-        assert probe.calls[-1] == "finish"
-        assert set(probe.calls[1:-1]) == {"tick"}
+def test_the_window_lasts_as_long_as_was_asked_to_the_nanosecond() -> None:
+    host, probe = FakeHost(), FakeProbe()
+    made = collector(host, probe, duration_ns=3 * S + 1)
+    stopper = SteppingStopper(host.clock)
+    made.run(stopper, silently)
+    window = made.finish(stopper.reason).first(Window)
+    assert window is not None
+    assert (window.duration_ns, window.ended_by) == (3 * S + 1, "duration")
+    assert window.begin_unix_ns == 10**12 + 10**18
+    assert probe.calls == ["begin", *["tick"] * 6, "finish"]
 
 
-def test_the_window_is_as_long_as_was_asked(host: RecordedHost) -> None:
-    looking = collector(host, duration_ns=7 * S)
-    looking.begin()
-    looking.run(TimeStopper(host), lambda _now: None)
-    (window,) = looking.finish("duration").all(Window)
-    assert window.duration_ns == 7 * S
-    assert (window.mode, window.ended_by) == ("single", "duration")
+def test_it_shows_how_it_stands_twice_a_second() -> None:
+    host = FakeHost()
+    made = collector(host, duration_ns=2 * S)
+    shown: list[int] = []
+    made.run(SteppingStopper(host.clock), lambda now: shown.append(now.elapsed_ns()))
+    assert shown == [TICK_NS, 2 * TICK_NS, 3 * TICK_NS, 4 * TICK_NS]
 
 
-def test_an_expected_refusal_is_a_gap_with_its_remedy_and_the_others_go_on(host: RecordedHost) -> None:
-    refused = FakeProbe("refused", begin=NotPermitted("EPERM", remedy="run as root"))
-    fine = FakeProbe("fine", finish=lambda evidence: evidence.put(NetCounter(name="a", begin=1, end=2)))
-    looking = collector(host, refused, fine)
-    looking.begin()
-    evidence = looking.finish("duration")
-    (gap,) = evidence.all(Gap)
-    assert (gap.probe, gap.reason, gap.remedy) == ("refused", GapReason.NOT_PERMITTED, "run as root")
-    assert len(evidence.all(NetCounter)) == 1
-    assert refused.calls == ["begin"]
-
-
-def test_a_fault_of_ours_is_noted_once_with_its_place(host: RecordedHost) -> None:
-    def fails() -> None:
-        raise ZeroDivisionError("in a probe")
-
-    looking = collector(host, FakeProbe("faulty", tick=fails), duration_ns=5 * S)
-    looking.begin()
-    looking.run(TimeStopper(host), lambda _now: None)
-    (gap,) = looking.finish("duration").all(Gap)
-    assert gap.probe == "faulty"
-    assert "ZeroDivisionError: in a probe (test_collect.py:" in gap.detail
-    assert "fault of leadline" in gap.remedy
-
-
-def test_finish_is_called_in_every_case(host: RecordedHost, tmp_path: Path) -> None:
-    probe = FakeProbe("a")
-    looking = collector(host, probe, duration_ns=None)
-    looking.begin()
-    (tmp_path / "proc" / str(PID) / "stat").unlink()
-    (tmp_path / "proc" / str(PID)).rmdir()
-    stopper = TimeStopper(host)
-    looking.run(stopper, lambda _now: None)
-    assert stopper.reason == "target-gone"
-    (window,) = looking.finish(stopper.reason).all(Window)
-    assert window.ended_by == "target-gone"
+def test_ctrl_c_ends_it_early_and_all_is_still_finished() -> None:
+    host, probe = FakeHost(), FakeProbe()
+    made = collector(host, probe)
+    stopper = SteppingStopper(host.clock, {2 * S: lambda: stopper.stop("interrupt")})
+    made.run(stopper, silently)
+    window = made.finish(stopper.reason).first(Window)
+    assert window is not None
+    assert (window.duration_ns, window.ended_by) == (2 * S, "interrupt")
     assert probe.calls[-1] == "finish"
 
 
-@pytest.mark.parametrize("change", [{"state": "Z"}, {"start": 100}])
-def test_a_zombie_or_another_process_of_that_pid_is_gone(
-    host: RecordedHost, tmp_path: Path, change: dict[str, object]
-) -> None:
-    looking = collector(host, duration_ns=None)
-    looking.begin()
-    alive(tmp_path, **change)  # type: ignore[arg-type]
-    stopper = TimeStopper(host)
-    looking.run(stopper, lambda _now: None)
-    assert stopper.reason == "target-gone"
-
-
-def test_a_target_that_was_never_there_is_refused(host: RecordedHost) -> None:
-    looking = Collector(host, 1, CollectOptions(duration_ns=S))
-    try:
-        looking.begin()
-        looking.run(TimeStopper(host), lambda _now: None)
-        (window,) = looking.finish("target-gone").all(Window)
-        assert window.duration_ns <= S
-    except TargetGone:
-        pass
-
-
-def test_the_first_reason_to_stop_is_kept() -> None:
+def test_the_first_reason_is_kept() -> None:
     stopper = Stopper()
-    assert not stopper.wait(0)
+    assert (stopper.reason, stopper.wait(0)) == ("duration", False)
     stopper.stop("interrupt")
     stopper.stop("target-gone")
-    assert stopper.wait(10 * S)
-    assert stopper.reason == "interrupt"
+    assert (stopper.reason, stopper.wait(-1)) == ("interrupt", True)
 
 
-def test_an_interrupt_ends_the_window_at_once(host: RecordedHost) -> None:
-    shown = 0
-
-    def show(_now: Collector) -> None:
-        nonlocal shown
-        shown += 1
-        stopper.stop("interrupt")
-
-    looking = collector(host, duration_ns=3600 * S)
-    stopper = TimeStopper(host)
-    looking.begin()
-    looking.run(stopper, show)
-    assert shown == 1
-    assert looking.elapsed_ns() < 3600 * S
-
-
-def test_sockets_that_the_final_table_does_not_contain_are_left_out(host: RecordedHost) -> None:
-    def put(evidence: Evidence) -> None:
-        evidence.put(
-            Descriptor(
-                pid=PID, fd=3, kind=DescriptorKind.TCP, origin=Origin.BEFORE, inode=23, seen_since_mono_ns=0
-            )
-        )
-        for inode, when in ((23, "end"), (29, "end"), (29, "begin")):
-            evidence.put(
-                SocketState(inode=inode, protocol="tcp", family="inet", state="ESTABLISHED", when=when)
-            )
-
-    looking = collector(host, FakeProbe("a", finish=put))
-    looking.begin()
-    sockets = looking.finish("duration").all(SocketState)
-    assert [(socket.inode, socket.when) for socket in sockets] == [(23, "end"), (29, "begin")]
+@pytest.mark.parametrize(
+    "change",
+    [{"start": None}, {"state": "Z"}, {"state": "X"}, {"start": 778}],
+    ids=["gone", "zombie", "dead", "another process with its pid"],
+)
+def test_it_ends_when_the_target_is_gone(change: dict[str, object]) -> None:
+    host, probe = FakeHost(), FakeProbe()
+    made = collector(host, probe)
+    stopper = SteppingStopper(host.clock, {S: lambda: host.__dict__.update(change)})
+    made.run(stopper, silently)
+    assert stopper.reason == "target-gone"
+    assert made.elapsed_ns() == S
+    made.finish(stopper.reason)
+    assert probe.calls[-1] == "finish"
 
 
-def test_its_own_cost_is_part_of_the_evidence(host: RecordedHost) -> None:
-    looking = collector(host)
-    looking.begin()
-    host.clock.advance(3 * S)
-    (cost,) = looking.finish("duration").all(SelfCost)
-    assert cost.window_ns == 3 * S
-    assert cost.cpu_ns > 0
+def test_a_hostile_name_does_not_look_like_an_end() -> None:
+    """The name is in parentheses in stat, and may hold parentheses, spaces and state letters itself."""
+    host = FakeHost(comm=") Z 1 2 3 (x")
+    made = collector(host, duration_ns=2 * S)
+    stopper = SteppingStopper(host.clock)
+    made.run(stopper, silently)
+    assert stopper.reason == "duration"
+
+
+def test_a_change_of_name_or_state_is_no_end() -> None:
+    """A program that calls exec stays the process that it was."""
+    host = FakeHost()
+    made = collector(host, duration_ns=3 * S)
+
+    def exec_() -> None:
+        host.comm, host.state = "other", "R"
+
+    stopper = SteppingStopper(host.clock, {S: exec_})
+    made.run(stopper, silently)
+    assert stopper.reason == "duration"
+
+
+def test_without_a_duration_it_lasts_until_the_target_ends() -> None:
+    host = FakeHost()
+    made = collector(host, duration_ns=None)
+    stopper = SteppingStopper(host.clock, {400 * S: lambda: setattr(host, "start", None)})
+    made.run(stopper, silently)
+    assert (stopper.reason, made.elapsed_ns()) == ("target-gone", 400 * S)
+
+
+# -- until sure ----------------------------------------------------------------------------------------------------------
+
+
+def test_it_ends_when_all_is_decided() -> None:
+    birthplace = Birthplace(
+        id=1, pid=PID, kind=DescriptorKind.FILE, syscall="openat", role="opened", stack=None,
+        births=23, deaths=0, alive=23,
+    )  # fmt: skip
+    host, tracer = FakeHost(), FakeTracer(interims=(birthplace,))
+    made = collector(host, tracer, duration_ns=60 * S)
+    asked: list[Evidence] = []
+
+    def decided(evidence: Evidence) -> bool:
+        asked.append(evidence)
+        return len(asked) == 3
+
+    stopper = SteppingStopper(host.clock)
+    made.run(stopper, silently, decided)
+    assert stopper.reason == "sure"
+    assert made.elapsed_ns() == 3 * INTERIM_NS
+    for number, evidence in enumerate(asked, 1):
+        window = evidence.first(Window)
+        assert window is not None
+        assert window.duration_ns == number * INTERIM_NS
+        assert evidence.get(Birthplace) == (birthplace,)
+    assert made.evidence.get(Birthplace) is None, "interim looks leave nothing behind"
+
+
+def test_the_time_limit_holds_when_it_is_never_sure() -> None:
+    host = FakeHost()
+    made = collector(host, FakeTracer(), duration_ns=10 * S)
+    stopper = SteppingStopper(host.clock)
+    made.run(stopper, silently, lambda _evidence: False)
+    assert (stopper.reason, made.elapsed_ns()) == ("duration", 10 * S)
+
+
+def test_an_interim_look_that_fails_is_a_gap_and_not_the_end() -> None:
+    host, tracer = FakeHost(), FakeTracer(fails_in={"interim": RuntimeError("oops")})
+    made = collector(host, tracer, duration_ns=4 * S)
+    made.run(SteppingStopper(host.clock), silently, lambda _evidence: False)
+    assert [gap.probe for gap in made.evidence.all(Gap)] == ["fake"]
+
+
+# -- children ------------------------------------------------------------------------------------------------------------
+
+
+def test_children_are_looked_for_every_ten_milliseconds_but_only_when_followed() -> None:
+    host, tracer = FakeHost(), FakeTracer()
+    made = collector(host, tracer, duration_ns=S, follow=True)
+    stopper = SteppingStopper(host.clock)
+    made.run(stopper, silently)
+    assert tracer.calls.count("poll") == S // POLL_NS
+    assert tracer.calls.count("tick") == 2
+    host, tracer = FakeHost(), FakeTracer()
+    made = collector(host, tracer, duration_ns=S)
+    made.run(SteppingStopper(host.clock), silently)
+    assert tracer.calls.count("poll") == 0
+
+
+# -- the fence -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", ["begin", "tick", "finish"])
+def test_a_probe_that_fails_leaves_one_gap_and_the_others_go_on(phase: str) -> None:
+    host = FakeHost()
+    bad = FakeProbe("bad", fails_in={phase: RuntimeError("oops")})
+    good = FakeProbe("good", records=(socket(1),))
+    made = collector(host, bad, good, duration_ns=2 * S)
+    stopper = SteppingStopper(host.clock)
+    made.run(stopper, silently)
+    evidence = made.finish(stopper.reason)
+    assert good.calls == ["begin", *["tick"] * 4, "finish"]
+    assert evidence.all(SocketState) == (socket(1),)
+    (gap,) = evidence.all(Gap)
+    assert (gap.probe, gap.reason) == ("bad", GapReason.MALFORMED)
+    assert "oops" in gap.detail
+    assert "report" in gap.remedy
+
+
+def test_a_probe_that_did_not_begin_is_not_asked_again() -> None:
+    host, bad = FakeHost(), FakeProbe("bad", fails_in={"begin": RuntimeError("oops")})
+    made = collector(host, bad, duration_ns=2 * S)
+    made.run(SteppingStopper(host.clock), silently)
+    made.finish("duration")
+    assert bad.calls == ["begin"]
+
+
+def test_a_probe_that_failed_is_still_finished_so_that_it_detaches() -> None:
+    host, bad = FakeHost(), FakeProbe("bad", fails_in={"tick": RuntimeError("oops")})
+    made = collector(host, bad, duration_ns=2 * S)
+    made.run(SteppingStopper(host.clock), silently)
+    made.finish("duration")
+    assert bad.calls[-1] == "finish"
+
+
+def test_a_target_that_goes_in_between_is_no_fault_of_ours() -> None:
+    host, bad = FakeHost(), FakeProbe("bad", fails_in={"finish": TargetGone("4711 has ended")})
+    evidence = collector(host, bad).finish("target-gone")
+    (gap,) = evidence.all(Gap)
+    assert (gap.reason, gap.detail, gap.remedy) == (GapReason.TARGET_GONE, "4711 has ended", "")
+
+
+def test_missing_rights_are_told_as_such_with_their_remedy() -> None:
+    error = NotPermitted("sock_diag: EPERM", remedy="run as root")
+    evidence = collector(FakeHost(), FakeProbe("bad", fails_in={"begin": error})).finish("duration")
+    (gap,) = evidence.all(Gap)
+    assert (gap.reason, gap.detail, gap.remedy) == (
+        GapReason.NOT_PERMITTED,
+        "sock_diag: EPERM",
+        "run as root",
+    )
+
+
+# -- what is put at the end ----------------------------------------------------------------------------------------------
+
+
+def test_sockets_that_the_final_table_does_not_hold_are_left_out() -> None:
+    probe = FakeProbe(
+        records=(descriptor(3, 1), descriptor(4, None), socket(1), socket(2), socket(2, when="begin"))
+    )
+    evidence = collector(FakeHost(), probe).finish("duration")
+    assert evidence.all(SocketState) == (socket(1), socket(2, when="begin"))
+    assert evidence.all(Descriptor) == (descriptor(3, 1), descriptor(4, None))
+
+
+def test_when_all_sockets_go_the_kind_still_counts_as_observed() -> None:
+    evidence = collector(FakeHost(), FakeProbe(records=(descriptor(3, 1), socket(2)))).finish("duration")
+    assert evidence.get(SocketState) == ()
+
+
+def test_sockets_stay_where_no_table_was_seen() -> None:
+    """No table is not an empty table."""
+    evidence = collector(FakeHost(), FakeProbe(records=(socket(2),))).finish("duration")
+    assert evidence.all(SocketState) == (socket(2),)
+    assert evidence.get(Descriptor) is None
+
+
+def test_our_own_cost_is_always_told() -> None:
+    host = FakeHost()
+    made = collector(host, FakeProbe(fails_in={"finish": RuntimeError("oops")}))
+    host.clock.now_ns += 7 * S
+    (cost,) = made.finish("duration").all(SelfCost)
+    assert cost.window_ns == 7 * S
     assert cost.rss_bytes > 1 << 20
-    assert cost.bpf_ns is None
+    assert cost.cpu_ns > 0
+    assert (cost.births_seen, cost.attach_ns) == (None, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    births_seen: int = 23
+    lost_events: int = 1
+
+
+def test_the_tracers_cost_is_part_of_it() -> None:
+    (cost,) = collector(FakeHost(), FakeTracer(cost_record=Cost())).finish("duration").all(SelfCost)
+    assert (cost.births_seen, cost.lost_events) == (23, 1)
+
+
+def test_the_mode_is_that_of_the_tracer() -> None:
+    for probe, mode, is_traced in (
+        (FakeProbe(), "single", False),
+        (FakeTracer(mode="bpf"), "bpf", True),
+        (FakeTracer(mode="snapshots"), "snapshots", False),
+    ):
+        made = collector(FakeHost(), probe)
+        assert made.is_traced is is_traced
+        window = made.finish("duration").first(Window)
+        assert window is not None
+        assert window.mode == mode

@@ -1,65 +1,104 @@
-"""A report on a lab program is right when it finds what was planted, there, and nothing else."""
+"""The judge of the lab: it passes what was planted and nothing else."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 
 from leadline import lab
-from leadline.app.lab_check import judge_report
+from leadline.app.lab_check import CheckResult, judge_report
 
-PROGRAM = lab.find("http-body-leak")
-(WANT,) = lab.wants("http-body-leak")
-
-
-def finding(**changes: Any) -> dict[str, Any]:
-    site = {"function": WANT.function, "file": f"/src/{WANT.file}", "line": WANT.line}
-    return {"code": "FDL101", "severity": "high", "title": "t", "kind": "tcp", "sites": [site], **changes}
+FILE_LEAK = lab.find("file-leak")
+(WANT,) = lab.wants("file-leak")
 
 
-def problems(*findings: dict[str, Any], name: str = "http-body-leak") -> tuple[str, ...]:
-    return judge_report(lab.find(name), {"findings": list(findings)}).problems
+def site(**change: Any) -> dict[str, Any]:
+    return {
+        "function": WANT.function,
+        "file": f"/b/{WANT.file}",
+        "line": WANT.line,
+        "role": "acquired",
+    } | change
 
 
-def test_the_planted_line_is_right() -> None:
-    result = judge_report(PROGRAM, {"findings": [finding()]})
+def finding(code: str = "FDL103", **change: Any) -> dict[str, Any]:
+    known = {"code": code, "severity": "high", "title": "23 files", "kind": "file", "sites": [site()]}
+    return copy.deepcopy(known | change)
+
+
+def judged(*findings: dict[str, Any], program: str = "file-leak") -> CheckResult:
+    return judge_report(lab.find(program), {"findings": list(findings)})
+
+
+def test_what_was_planted_is_right() -> None:
+    result = judged(finding())
     assert result.is_right
-    assert result.codes == ("FDL101",)
+    assert result.codes == ("FDL103",)
 
 
-def test_the_caller_may_come_second_but_not_third() -> None:
-    other = {"function": "net/http.x", "file": "transport.go", "line": 1}
-    (right,) = finding()["sites"]
-    assert problems(finding(sites=[other, right])) == ()
-    assert "named net/http.x" in problems(finding(sites=[other, other, right]))[0]
+def test_the_second_site_is_near_enough_the_third_is_not() -> None:
+    other = site(function="os.Open", file="/go/src/os/file.go", line=400)
+    assert judged(finding(sites=[other, site()])).is_right
+    assert not judged(finding(sites=[other, other, site()])).is_right
+
+
+def test_nothing_found_is_a_miss() -> None:
+    assert judged().problems == ("FDL103 was not found",)
+
+
+def test_information_is_no_finding() -> None:
+    assert judged(finding(severity="info")).problems == ("FDL103 was not found",)
+    assert judged(finding(), finding("FDL120", severity="info")).is_right
+
+
+def test_each_expected_code_must_come() -> None:
+    (want,) = lab.wants("accept-leak")
+    place = site(function=want.function, file=want.file, line=want.line)
+    leak = finding("FDL102", kind="tcp", sites=[place])
+    assert judged(leak, program="accept-leak").problems == ("FDL201 was not found",)
+    pile_up = finding("FDL201", kind="tcp", sites=[])
+    assert judged(leak, pile_up, program="accept-leak").is_right
+
+
+def test_a_code_that_was_not_planted_is_a_false_alarm() -> None:
+    (problem,) = judged(finding(), finding("FDL104", title="pipes grow")).problems
+    assert problem == "FDL104 is a false alarm: pipes grow"
+
+
+def test_a_consequence_that_the_catalog_allows_is_none() -> None:
+    program = lab.find("close-others")
+    assert program.also == ("FDL501",)
+    assert not any(
+        "FDL501" in problem for problem in judged(finding("FDL501"), program="close-others").problems
+    )
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"sites": []}, "no place"),
-        (
-            {"sites": [{"function": "main.other", "file": f"/src/{WANT.file}", "line": WANT.line}]},
-            "main.other",
-        ),
-        (
-            {"sites": [{"function": WANT.function, "file": f"/src/{WANT.file}", "line": WANT.line + 1}]},
-            "but planted was",
-        ),
-        ({"kind": "file"}, "kind file, not tcp"),
-        ({"code": "FDL103"}, "FDL101 was not found"),
-    ],
-)
-def test_anything_else_is_a_problem(changes: dict[str, Any], says: str) -> None:
-    assert any(says in problem for problem in problems(finding(**changes)))
+    "change", [{"line": WANT.line + 1}, {"line": None}, {"function": "main.main"}, {"file": "other/main.go"}, {"file": None}],
+    ids=str,
+)  # fmt: skip
+def test_a_wrong_place_is_told_with_both_places(change: dict[str, Any]) -> None:
+    (problem,) = judged(finding(sites=[site(**change)])).problems
+    assert f"planted was {WANT.function} {WANT.file}:{WANT.line}" in problem
+    assert problem.startswith(f"named {site(**change)['function']} ")
 
 
-def test_silence_is_right_for_a_healthy_program_and_wrong_for_a_leaking_one() -> None:
-    assert problems(name="keepalive-pool") == ()
-    assert problems() == ("FDL101 was not found",)
+def test_no_place_at_all_is_told() -> None:
+    (problem,) = judged(finding(sites=[])).problems
+    assert problem.startswith("named no place")
 
 
-def test_a_false_alarm_counts_unless_it_is_mere_information() -> None:
-    assert "false alarm" in problems(finding(), name="keepalive-pool")[0]
-    assert problems(finding(severity="info"), name="keepalive-pool") == ()
+def test_a_wrong_kind_is_told() -> None:
+    assert judged(finding(kind="tcp")).problems == ("kind tcp, not file",)
+
+
+def test_any_finding_on_a_healthy_program_is_a_false_alarm() -> None:
+    assert judged(program="file-fixed").is_right
+    assert not judged(finding(), program="file-fixed").is_right
+    assert judged(finding(severity="info"), program="file-fixed").is_right
+
+
+def test_codes_are_named_once_each() -> None:
+    assert judged(finding(), finding()).codes == ("FDL103",)

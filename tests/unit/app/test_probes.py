@@ -1,63 +1,102 @@
-"""Which probes take part, and what happens where BPF is not to be had."""
+"""Births where BPF is to be had, growth where it is not; and what that costs the reader is said."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from leadline.app.probes import PROBES, BirthsOrGrowth, census_probes, trace_probes
 from leadline.evidence import Evidence
-from leadline.host.recorded import RecordedHost
-from leadline.model import AccessError, Gap, GapReason, NotPermitted, TargetGone, Unsupported
-from leadline.probes.trace_descriptors import TraceDescriptors
-from leadline.probes.trace_snapshots import PROBE as TRACE_SNAPSHOTS
+from leadline.evidence.kinds import Descriptor
+from leadline.model import Gap, GapReason, NotPermitted, TargetGone, Unsupported
+from recorded_machines import Machine
+
+if TYPE_CHECKING:
+    from leadline.contracts import Host
+    from leadline.probes.trace_descriptors import TraceDescriptors
 
 
-class Refused(TraceDescriptors):
-    """A tracer that fails to attach."""
+class Refusing:
+    """A tracer that cannot begin."""
 
-    def __init__(self, error: AccessError) -> None:
-        super().__init__()
-        self._error = error
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
-    def begin(self, *_: object) -> None:  # type: ignore[override]
-        raise self._error
-
-
-def test_every_probe_says_who_it_is() -> None:
-    for path in PROBES:
-        info = importlib.import_module(path).PROBE.INFO
-        assert info.name == path.rpartition(".")[2]
-        assert info.kinds
-        assert info.stops_target is False
+    def begin(self, host: Host, pid: int, evidence: Evidence) -> Any:
+        raise self.error
 
 
-def test_the_descriptor_table_is_read_last() -> None:
-    assert [probe.INFO.name for probe in trace_probes(follow=False, uprobes=True)][-1] == "trace_descriptors"
-    assert "snapshot_descriptors" in [probe.INFO.name for probe in census_probes()]
+class Working:
+    """A tracer that can."""
+
+    def begin(self, host: Host, pid: int, evidence: Evidence) -> Any:
+        return self
+
+
+def births_or_growth(tracer: object) -> BirthsOrGrowth:
+    return BirthsOrGrowth(cast("TraceDescriptors", tracer))
 
 
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (NotPermitted("EPERM", remedy="root"), GapReason.NOT_PERMITTED),
-        (Unsupported("no BTF"), GapReason.UNSUPPORTED),
+        (NotPermitted("BPF_PROG_LOAD: EPERM", remedy="run as root"), GapReason.NOT_PERMITTED),
+        (Unsupported("no BTF", remedy="needs Linux 5.17 or newer with BTF"), GapReason.UNSUPPORTED),
     ],
 )
-def test_without_bpf_tables_are_compared_and_a_gap_says_why(
-    tmp_path: Path, error: AccessError, reason: GapReason
+def test_without_bpf_tables_are_compared_and_the_loss_is_told(
+    tmp_path: Path, error: NotPermitted | Unsupported, reason: GapReason
 ) -> None:
-    (tmp_path / "proc" / "4711" / "fd").mkdir(parents=True)
-    (tmp_path / "proc" / "4711" / "stat").write_text("4711 (service) S " + "0 " * 40)
+    machine = Machine(tmp_path)
+    machine.process(4711, "service", fds={0: "/dev/null", 3: "pipe:[900]"})
     evidence = Evidence()
-    observation = BirthsOrGrowth(Refused(error)).begin(RecordedHost(tmp_path), 4711, evidence)
-    (gap,) = [gap for gap in evidence.all(Gap) if gap.probe == "trace_descriptors"]
-    assert (gap.reason, gap.detail, gap.remedy) == (reason, error.message, error.remedy)
-    assert type(observation) is type(TRACE_SNAPSHOTS.begin(RecordedHost(tmp_path), 4711, Evidence()))
+    observation = births_or_growth(Refusing(error)).begin(machine.host(), 4711, evidence)
+    assert getattr(observation, "mode", None) == "snapshots"
+    gaps = [gap for gap in evidence.all(Gap) if gap.what.startswith("births and deaths")]
+    assert [(gap.reason, gap.detail, gap.remedy) for gap in gaps] == [(reason, error.message, error.remedy)]
+    observation.finish(evidence)
+    assert sorted(one.fd for one in evidence.all(Descriptor)) == [0, 3]
 
 
-def test_a_target_that_is_gone_is_not_looked_at_again(tmp_path: Path) -> None:
+def test_a_recording_of_another_machine_has_no_bpf(tmp_path: Path) -> None:
+    """The real tracer, on a host that cannot: no fake says what it raises."""
+    machine = Machine(tmp_path)
+    machine.process(4711, "service", fds={0: "/dev/null"})
+    evidence = Evidence()
+    (tracer,) = (
+        probe for probe in trace_probes(follow=False, uprobes=True) if isinstance(probe, BirthsOrGrowth)
+    )
+    observation = tracer.begin(machine.host(), 4711, evidence)
+    assert getattr(observation, "mode", None) == "snapshots"
+    assert any(gap.reason is GapReason.UNSUPPORTED for gap in evidence.all(Gap))
+
+
+def test_where_bpf_works_nothing_is_missing() -> None:
+    evidence = Evidence()
+    observation = births_or_growth(Working()).begin(cast("Host", None), 4711, evidence)
+    assert type(observation).__name__ == "Working"
+    assert evidence.get(Gap) is None
+
+
+def test_a_target_that_is_gone_is_not_taken_for_a_missing_right() -> None:
     with pytest.raises(TargetGone):
-        BirthsOrGrowth(Refused(TargetGone("ended"))).begin(RecordedHost(tmp_path), 4711, Evidence())
+        births_or_growth(Refusing(TargetGone("gone"))).begin(cast("Host", None), 4711, Evidence())
+
+
+def test_the_descriptor_table_is_read_last_in_a_trace() -> None:
+    """Nothing may be reported that the final table does not hold, so the table has the last word."""
+    names = [probe.INFO.name for probe in trace_probes(follow=True, uprobes=False)]
+    assert names[-1] == "trace_descriptors"
+    assert len(names) == len(set(names))
+
+
+def test_a_census_needs_nothing_that_traces() -> None:
+    names = {probe.INFO.name for probe in census_probes()}
+    assert names == {"snapshot_sockets", "snapshot_descriptors", "snapshot_process"}
+
+
+def test_every_probe_that_takes_part_is_in_the_list() -> None:
+    names = {probe.INFO.name for probe in (*trace_probes(follow=False, uprobes=True), *census_probes())}
+    assert names | {"trace_snapshots"} == {path.rpartition(".")[2] for path in PROBES}
