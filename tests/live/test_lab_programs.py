@@ -6,6 +6,8 @@ Programs are light, so a dozen run at the same time.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from leadline.lab import PROGRAMS, LabProgram, Running, build_all, start
+from leadline.lab import PROGRAMS, PROGRAMS_DIR, LabProgram, Running, build_all, find_go, start
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -22,6 +24,7 @@ AT_A_TIME = 12
 LOOK_S = 0.2
 FAST = ("-rate", "20")
 OWN_PACE = {
+    "child-leak": ("-rate", "20", "-after", "0s"),
     "churn-leak": (),
     "emfile": ("-rate", "20"),
     "file-error-path": ("-rate", "100"),
@@ -241,3 +244,22 @@ def test_programs_with_a_fault_leak_exactly_what_was_planted(chunk: list[LabProg
 )
 def test_healthy_programs_stay_within_their_bounds(chunk: list[LabProgram]) -> None:
     assert failures(chunk, watch_healthy) == {}
+
+
+def test_go_vet_has_nothing_to_say() -> None:
+    said = subprocess.run(
+        [find_go().path, "vet", "./..."],
+        cwd=PROGRAMS_DIR,
+        env={
+            **os.environ,
+            "GOPROXY": "off",
+            "GOTOOLCHAIN": "local",
+            "GOFLAGS": "-mod=readonly",
+            "CGO_ENABLED": "0",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (said.returncode, said.stderr) == (0, "")

@@ -419,10 +419,11 @@ FAULTS: tuple[LabProgram, ...] = (
     ),
     LabProgram(
         name="child-leak",
-        story="is healthy itself and starts a worker process that leaks files",
+        story="is healthy itself and after four seconds starts a worker process that leaks files",
         expects=("FDL103",),
         kind="file",
         count=23,
+        trace_s=17.0,
         mission="A11",
         endless=("-n", "0"),
         watch=("--follow",),
