@@ -232,7 +232,7 @@ class CgroupState(msgspec.Struct, frozen=True, kw_only=True, tag="cgroup_state")
     throttled_ns: int | None = None
 
 
-class Descriptor(msgspec.Struct, frozen=True, kw_only=True, tag="descriptor"):
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True, tag="descriptor", gc=False):
     """One descriptor of the final table (or of a process's table at its exit).
 
     Attributes:
@@ -271,7 +271,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, tag="descriptor"):
     at_exit: bool = False
 
 
-class SocketState(msgspec.Struct, frozen=True, kw_only=True, tag="socket_state"):
+class SocketState(msgspec.Struct, frozen=True, kw_only=True, tag="socket_state", gc=False):
     """One socket's kernel state.
 
     Fields that only TCP has, or that this kernel does not tell, are None. Names and meanings are those of tcp_info and

@@ -6,14 +6,14 @@ import errno
 import os
 import stat
 import threading
+from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from leadline.contracts import FdLink
 from leadline.model import AccessError, DeadlineExceeded, NotPermitted, TargetGone, Unsupported
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["FileTree", "access_error", "with_deadline"]
 
@@ -23,6 +23,9 @@ Result = TypeVar("Result")
 # for ever: the reason why ps hangs on sick machines.
 _MAY_BLOCK = frozenset({"cmdline", "environ", "maps", "smaps", "smaps_rollup", "numa_maps", "map_files"})
 _CHUNK_BYTES = 1 << 16
+_AS_LINK: Callable[[tuple[object, ...]], FdLink] = partial(
+    tuple.__new__, FdLink
+)  # a third of the time of FdLink(...)
 
 _OTHERS_PROCESS = "run as root, or give leadline CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
 
@@ -138,24 +141,27 @@ class FileTree:
             raise TargetGone(f"process {pid} has ended")
 
     def _fd_links(self, directory: int) -> list[FdLink]:
-        links = []
+        rows = []
+        readlink = os.readlink
         for text in os.listdir(directory):
             try:
-                name = os.readlink(text, dir_fd=directory)
+                name = readlink(text, dir_fd=directory)
             except FileNotFoundError:  # closed meanwhile
                 continue
-            fd = int(text)
-            links.append(self._with_stat(fd, name, directory) if name[:1] == "/" else FdLink(fd, name))
-        links.sort()
-        return links
+            if name[0] == "/":
+                rows.append(self._with_stat(int(text), name, directory))
+            else:
+                rows.append((int(text), name, None, None, None))
+        rows.sort(key=itemgetter(0))
+        return list(map(_AS_LINK, rows))
 
     @staticmethod
-    def _with_stat(fd: int, name: str, directory: int) -> FdLink:
+    def _with_stat(fd: int, name: str, directory: int) -> tuple[int, str, int | None, int | None, int | None]:
         try:
             found = os.stat(str(fd), dir_fd=directory)
         except OSError:  # closed meanwhile, or on a file system that does not answer us
-            return FdLink(fd, name)
-        return FdLink(fd, name, found.st_mode, found.st_ino, found.st_dev)
+            return fd, name, None, None, None
+        return fd, name, found.st_mode, found.st_ino, found.st_dev
 
     def socket_protocol(self, pid: int, fd: int) -> str:
         """Return the kernel's name of a socket's protocol; see ``Host.socket_protocol``."""
