@@ -78,6 +78,7 @@ class Place:
     function: str
     line: int
     below: tuple[str, ...]
+    frame_role: str = "app"
     lives: list[Life] = field(default_factory=list)
 
     def live(self, born_s: float, died_s: float = FOREVER, **facts: Any) -> Life:
@@ -94,13 +95,20 @@ class Place:
 
 @dataclass(slots=True)
 class Scene:
-    """A process under observation for ``window_s`` seconds."""
+    """A process under observation for ``window_s`` seconds.
+
+    Attributes:
+        ended_by: as in ``Window``; when a command ended, its table is the one in the moment before: no sockets, no names.
+    """
 
     window_s: float = 30.0
     nofile_soft: int | None = 1024
     go_version: str | None = "go1.26.8"
+    main_package: str | None = None
+    ended_by: str = "duration"
     listeners: tuple[Listener, ...] = ()
     has_sockets: bool = True
+    kinds_at_begin: bool = True
     mode: str = "bpf"
     places: list[Place] = field(default_factory=list)
     more: list[Any] = field(default_factory=list)
@@ -115,10 +123,13 @@ class Scene:
         function: str = "main.work",
         line: int = 42,
         below: tuple[str, ...] = (),
+        frame_role: str = "app",
     ) -> Place:
         """Add a birthplace; ``below`` are frames nearer to the system call than the application's."""
         syscalls = {"accepted": "accept4", "dialed": "socket", "opened": "openat", "duplicated": "fcntl"}
-        place = Place(DescriptorKind(kind), role, syscall or syscalls.get(role, kind), function, line, below)
+        place = Place(
+            DescriptorKind(kind), role, syscall or syscalls.get(role, kind), function, line, below, frame_role
+        )
         self.places.append(place)
         return place
 
@@ -126,7 +137,11 @@ class Scene:
         """Return what a trace would have recorded."""
         evidence = Evidence()
         window = Window(
-            begin_mono_ns=T0, end_mono_ns=self._ns(self.window_s), begin_unix_ns=10**18, mode=self.mode
+            begin_mono_ns=T0,
+            end_mono_ns=self._ns(self.window_s),
+            begin_unix_ns=10**18,
+            mode=self.mode,
+            ended_by=self.ended_by,
         )
         evidence.put(window)
         evidence.put(
@@ -137,7 +152,9 @@ class Scene:
                 nofile_soft=self.nofile_soft,
                 nofile_hard=self.nofile_soft,
                 go_version=self.go_version,
+                main_package=self.main_package,
                 listeners=self.listeners,
+                ended_mono_ns=self._ns(self.window_s) if self._is_over else None,
             )
         )
         descriptors: list[Descriptor] = []
@@ -160,6 +177,10 @@ class Scene:
             evidence.put(record)
         return evidence
 
+    @property
+    def _is_over(self) -> bool:
+        return self.ended_by == "command-ended"
+
     @staticmethod
     def _ns(at_s: float) -> int:
         return T0 + round(at_s * S)
@@ -170,6 +191,20 @@ class Scene:
         fd = 3 + len(descriptors)
         inode = 100_000 + fd
         is_traced = life.born_s >= 0
+        if self._is_over:
+            descriptors.append(
+                Descriptor(
+                    pid=PID,
+                    fd=fd,
+                    kind=place.kind,
+                    origin=Origin.TRACED if is_traced else Origin.UNKNOWN,
+                    birthplace=number if is_traced else None,
+                    born_mono_ns=self._ns(life.born_s) if is_traced else None,
+                    seen_since_mono_ns=self._ns(max(life.born_s, 0.0)),
+                    at_exit=True,
+                )
+            )
+            return
         descriptors.append(
             Descriptor(
                 pid=PID,
@@ -220,7 +255,9 @@ class Scene:
 
     @staticmethod
     def _site(place: Place) -> SiteFrame:
-        return SiteFrame(function=place.function, file="/src/app/main.go", line=place.line, role="app")
+        return SiteFrame(
+            function=place.function, file="/src/app/main.go", line=place.line, role=place.frame_role
+        )
 
     def _birthplace(self, number: int, place: Place) -> Birthplace:
         seen = [life for life in place.lives if 0 <= life.born_s <= self.window_s]
@@ -266,7 +303,7 @@ class Scene:
             for place in self.places:
                 alive = sum(life.born_s <= at_s < life.died_s for life in place.lives)
                 by_kind[place.kind.value] = by_kind.get(place.kind.value, 0) + alive
-            is_look = index in {0, len(times) - 1}
+            is_look = index == len(times) - 1 or (index == 0 and self.kinds_at_begin)
             samples.append(
                 TimelineSample(
                     pid=PID,

@@ -134,6 +134,11 @@ class Table:
             return None
         return looks[-1].by_kind.get(kind.value, 0) - looks[0].by_kind.get(kind.value, 0)
 
+    def total_growth(self, pid: int) -> int | None:
+        """Return by how many all descriptors grew between the first and last sample; None with fewer than two."""
+        samples = self.timeline.get(pid, ())
+        return samples[-1].alive - samples[0].alive if len(samples) > 1 else None
+
     def open_count(self, pid: int) -> int | None:
         """Return how many descriptors the process has at the end; None when its table was not seen."""
         if self.descriptors:

@@ -102,9 +102,14 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
     """Return the assessment of one birthplace."""
     living = living_of(table, birthplace)
     unknown = living.standings[Standing.UNKNOWN]
+    older = len(table.older(birthplace, {table.key(descriptor) for descriptor in living.suspects}))
+    has_stock = 2 * older >= len(living.ages_ns)
     pooled = is_pooled(table.functions(birthplace))
     nameless = unknown * 2 > birthplace.alive and pooled
     nameless = nameless or (birthplace.syscall in STACKLESS and birthplace.role == "dialed")
+    least = REPLACING_MIN_SURVIVORS if has_stock else MIN_SURVIVORS
+    if nameless:
+        least = NAMELESS_MIN_SURVIVORS
     sure_sockets = living.is_proven or living.standings[Standing.PEER_GONE] >= MIN_SURVIVORS
     population = Population(
         begin_ns=table.begin_ns(birthplace.pid),
@@ -115,8 +120,8 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
         ages_ns=living.ages_ns,
         lifetimes=birthplace.lifetimes,
         series=birthplace.series,
-        net_growth=None if sure_sockets else table.net_growth(birthplace.pid, birthplace.kind),
-        min_survivors=NAMELESS_MIN_SURVIVORS if nameless else _least(table, birthplace, living),
+        net_growth=None if sure_sockets else _net_growth(table, birthplace, has_stock=has_stock),
+        min_survivors=least,
         is_full=table.is_full(birthplace.pid),
         is_proven=living.is_proven,
     )
@@ -128,11 +133,15 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
     return Judged(birthplace, living, _with_peers(living, found, pooled=pooled))
 
 
-def _least(table: Table, birthplace: Birthplace, living: Living) -> int:
-    """Return how many survivors are asked for: more where half as many older ones look the same, which newer ones may replace."""
-    keys = {table.key(descriptor) for descriptor in living.suspects}
-    older = len(table.older(birthplace, keys))
-    return REPLACING_MIN_SURVIVORS if 2 * older >= len(living.ages_ns) else MIN_SURVIVORS
+def _net_growth(table: Table, birthplace: Birthplace, *, has_stock: bool) -> int | None:
+    """Return by how many descriptors became more: of this kind where both ends were counted by kind, else of all kinds.
+
+    All kinds together say little about one; so they are asked only where older ones look the same, which these may replace.
+    """
+    of_kind = table.net_growth(birthplace.pid, birthplace.kind)
+    if of_kind is not None or not has_stock:
+        return of_kind
+    return table.total_growth(birthplace.pid)
 
 
 def _without_peers(birthplace: Birthplace, found: Assessment) -> Assessment:

@@ -100,6 +100,22 @@ def test_replacement_of_older_ones_is_not_decided_unless_sockets_prove_it() -> N
     assert at(state="CLOSE_WAIT", since_ack_s=2.0) is Shape.LEAKING
 
 
+def test_without_a_count_by_kind_all_kinds_are_asked_where_older_ones_look_the_same() -> None:
+    def at(stock: int, others_closed: int) -> Shape:
+        scene = Scene(window_s=12.0, kinds_at_begin=False)
+        place = scene.place("file", "opened")
+        place.all([-9.0] * stock)
+        place.all(steady(20, 0.2, 11.7))
+        others = scene.place("tcp", "accepted")
+        for index in range(others_closed):
+            others.live(-9.0, 0.3 + 0.5 * index)
+        return judged(scene).assessment.shape
+
+    assert at(10, 4) is Shape.UNCLEAR
+    assert at(10, 3) is Shape.LEAKING
+    assert at(9, 20) is Shape.LEAKING
+
+
 def test_confidence_is_less_without_births() -> None:
     def at(syscall: str) -> float:
         scene = Scene(window_s=12.0)
