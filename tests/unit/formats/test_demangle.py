@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +41,24 @@ def test_names_longer_than_anybody_reads_are_not_tried() -> None:
 def test_deep_nesting_is_not_followed_to_the_bottom() -> None:
     deep = "_Z1f" + "P" * 3000 + "i"
     assert demangle(deep)
+
+
+def billion_laughs(depth: int) -> str:
+    """Return a valid name in which each type is a pair of the type before: twice as long at each step."""
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return "_Z1f4pairIiiE" + "".join(f"S_IS{digits[step]}_S{digits[step]}_E" for step in range(depth))
+
+
+def test_names_that_stand_for_gigabytes_stay_mangled() -> None:
+    assert demangle(billion_laughs(3)).count("pair") == 26
+    assert demangle(billion_laughs(30)) == billion_laughs(30)
+
+
+def test_counting_calls_leaves_no_trace() -> None:
+    before = sys.getprofile()
+    demangle("_ZN3net4dialEv.cold.7")
+    demangle(billion_laughs(29))
+    assert sys.getprofile() is before
 
 
 @given(
