@@ -7,7 +7,6 @@ the kernel closes it and they stop by themselves. Otherwise they are ended by pi
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import tempfile
@@ -33,15 +32,14 @@ _END_S = 3.0
 class _Process:
     """A started process whose JSON lines are read by a thread, so that it never blocks on a full pipe."""
 
-    def __init__(self, command: Sequence[str | Path], folder: Path) -> None:
-        self._errors: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed in end()
+    def __init__(self, command: Sequence[str | Path]) -> None:
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed in end()
         self.popen = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            cwd=folder,
-            env={**os.environ, "TMPDIR": str(folder)},
+            cwd="/",
             start_new_session=True,  # Ctrl-C is for leadline, which ends its programs itself
         )
         self._changed = threading.Condition()
@@ -226,20 +224,19 @@ def start(
     program = find(name)
     binary = build(name, flavour=flavour, go=go)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-lab-")))
         arguments = [*program.args, *args]
         second: _Process | None = None
         elsewhere: list[str] = []
         if program.other_end is OtherEnd.UPSTREAM and not alone:
-            second = _start(stack, _second_command(binary, arguments, ""), folder)
+            second = _start(stack, _second_command(binary, arguments, ""))
             elsewhere = ["-peer", str(second.line_with("ready", deadline_s)["addr"])]
         elif program.other_end is OtherEnd.CLIENTS and not alone:
             elsewhere = ["-peer", "external"]
         holding = ["-hold"] if hold else []
-        process = _start(stack, [*wrap, binary, *arguments, "-lifeline", *holding, *elsewhere], folder)
+        process = _start(stack, [*wrap, binary, *arguments, "-lifeline", *holding, *elsewhere])
         if elsewhere == ["-peer", "external"]:
             addr = str(process.line_with("listening", deadline_s)["listening"])
-            second = _start(stack, _second_command(binary, arguments, addr), folder)
+            second = _start(stack, _second_command(binary, arguments, addr))
             second.line_with("ready", deadline_s)
         running = Running(program, binary, process, second, process.line_with("ready", deadline_s))
         if not hold:
@@ -275,15 +272,14 @@ def second_process(
         raise LeadlineError(f"{name} has no second process", remedy="start the program alone")
     binary = build(name, flavour=flavour, go=go)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-lab-")))
-        second = _start(stack, _second_command(binary, [*program.args, *args], addr), folder)
+        second = _start(stack, _second_command(binary, [*program.args, *args], addr))
         said = second.line_with("ready", deadline_s)
         second.say("go")
         yield str(said["addr"])
 
 
-def _start(stack: ExitStack, command: Sequence[str | Path], folder: Path) -> _Process:
-    process = _Process(command, folder)
+def _start(stack: ExitStack, command: Sequence[str | Path]) -> _Process:
+    process = _Process(command)
     stack.callback(process.end)
     return process
 
