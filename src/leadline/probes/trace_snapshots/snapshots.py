@@ -96,6 +96,15 @@ class SnapshotsObservation:
         evidence.put_all(Birthplace, found)
         evidence.put_all(TimelineSample, self._samples)
 
+    def alive_now(self) -> TimelineSample | None:
+        """Return the latest sample of the target's table, for the live view."""
+        return self._samples[-1] if self._samples else None
+
+    def top(self, most: int) -> list[tuple[str, str, str, int, int, int]]:
+        """Return no places: tables do not tell who made a descriptor."""
+        del most
+        return []
+
     def finish(self, evidence: Evidence) -> None:
         """Take the last table and put everything; of a process that ended, the last table that could be read."""
         try:

@@ -139,6 +139,14 @@ def test_counts_of_a_series_never_fall(story: Story) -> None:
         )
 
 
+def test_the_live_view_has_the_number_and_no_places(story: Story) -> None:
+    story.tick()
+    sample = story.observation.alive_now()
+    assert sample is not None
+    assert (sample.alive, sample.births) == (2, None)
+    assert story.observation.top(5) == []
+
+
 def test_interim_evidence_does_not_end_the_observation(story: Story) -> None:
     story.machine.link("proc/41/fd/50", "/spool/a")
     story.tick()
