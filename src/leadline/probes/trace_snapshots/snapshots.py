@@ -253,7 +253,7 @@ def _address(host: str, port: int) -> str:
 
 def _put_gap(evidence: Evidence, why: LeadlineError | None) -> None:
     what = "which code opened the descriptors, and descriptors that live shorter than half a second"
-    remedy = "run as root, or give leadline CAP_BPF and CAP_PERFMON, on Linux 5.15 or later with BTF"
+    remedy = "run as root, or give leadline CAP_BPF and CAP_PERFMON, on Linux 5.17 or later with BTF"
     if why is None:
         detail = "tables were compared instead of tracing births"
         evidence.gap(Gap(what=what, reason=GapReason.DISABLED, detail=detail, remedy=remedy, probe=NAME))
