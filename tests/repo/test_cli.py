@@ -33,6 +33,8 @@ def commands(prefix: str, group: Any) -> Iterator[tuple[str, Any]]:
             yield f"{prefix} {name}", child
 
 
+# A call in a document: command, then what follows on the line. Not part of a path, such as that of an image.
+CALL = re.compile(r"(?<![/\w])leadline ((?:lab )?[a-z]+)((?: [^|&>#\n]*)?)")
 COMMANDS = dict(commands("leadline", typer.main.get_command(build())))  # type: ignore[arg-type]
 
 
@@ -69,10 +71,11 @@ def test_examples_use_options_that_exist(name: str) -> None:
 def test_documents_use_commands_and_options_that_exist() -> None:
     bad = []
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        for block in re.findall(
-            r"^```(?:sh|console|yaml)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
+        for kind, block in re.findall(
+            r"^```(sh|console|yaml)\b.*\n((?:.*\n)*?)```", page.read_text(), re.MULTILINE
         ):
-            for call in re.findall(r"(?<![/\w])leadline ((?:lab )?[a-z]+)((?: [^|&>#\n]*)?)", block):
+            lines = [line for line in block.splitlines() if kind != "console" or line.startswith("$ ")]
+            for call in re.findall(CALL, "\n".join(lines)):
                 name = f"leadline {call[0]}"
                 if name not in COMMANDS:
                     bad.append(f"{page.name}: {name}")
