@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -53,6 +54,15 @@ held = [
 extra = [os.eventfd(0), os.memfd_create("cache"), os.pidfd_open(os.getpid()), libc.timerfd_create(1, 0), libc.inotify_init1(0),
          libc.signalfd(-1, ctypes.create_string_buffer(8), 0), os.open("/etc", os.O_RDONLY), os.open("/etc/passwd", os.O_RDONLY),
          os.open("/dev/zero", os.O_RDONLY), *os.pipe()]
+print("ready", flush=True)
+sys.stdin.read()
+"""
+DUPLICATES = """
+import os, sys
+first = os.open("/etc/passwd", os.O_RDONLY)
+os.dup2(first, 50, inheritable=True)
+os.dup2(os.open("/etc/passwd", os.O_RDONLY), 60, inheritable=False)
+os.close(4)
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -122,6 +132,42 @@ def test_every_kind_of_descriptor_is_told(start: Callable[..., subprocess.Popen[
         Kind.TCP: 2, Kind.UDP: 1, Kind.UNIX: 1, Kind.NETLINK: 1, Kind.EVENTPOLL: 1, Kind.EVENTFD: 1, Kind.MEMFD: 1, Kind.PIDFD: 1,
         Kind.TIMERFD: 1, Kind.INOTIFY: 1, Kind.SIGNALFD: 1, Kind.DIRECTORY: 1, Kind.FILE: 1, Kind.DEVICE: 1, Kind.PIPE: 2,
     }  # fmt: skip
+
+
+class WithoutBpf(LiveHost):
+    """A machine on which programs may not be loaded."""
+
+    def bpf(self) -> NoReturn:
+        raise NotPermitted("not here")
+
+
+def test_iterator_and_proc_tell_the_same_table(start: Callable[..., subprocess.Popen[str]]) -> None:
+    child = start(EVERY_KIND)
+    fields = ("fd", "kind", "inode", "device", "name")
+    tables = []
+    for host in (LiveHost(), WithoutBpf()):
+        evidence = Evidence()
+        snapshot_descriptors.PROBE.begin(host, child.pid, evidence).finish(evidence)
+        tables.append([tuple(getattr(one, name) for name in fields) for one in evidence.all(Descriptor)])
+    by_iterator, by_proc = tables
+    # Links of anonymous inodes, sockets and pipes name no device, and those of anonymous inodes no inode.
+    assert [row for row in by_iterator if row[4].startswith("/")] == [
+        row for row in by_proc if row[4].startswith("/")
+    ]
+    assert [(row[0], row[1], row[4]) for row in by_iterator] == [(row[0], row[1], row[4]) for row in by_proc]
+    assert all(
+        mine[2] == other[2] for mine, other in zip(by_iterator, by_proc, strict=True) if other[2] is not None
+    )
+
+
+def test_duplicates_of_one_open_file_are_told_by_the_iterator(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    child = start(DUPLICATES)
+    found = look(snapshot_descriptors.PROBE, child.pid).all(Descriptor)
+    files = [one for one in found if one.name == "/etc/passwd"]
+    assert [one.cloexec for one in files] == [True, False, True]
+    assert files[0].file_ref == files[1].file_ref != files[2].file_ref
 
 
 def test_a_table_of_18_000_descriptors_is_whole(start: Callable[..., subprocess.Popen[str]]) -> None:
