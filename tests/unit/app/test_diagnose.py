@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from evidence_builders import PID, Scene, steady
+from leadline.app.cases import read_case
 from leadline.app.diagnose import Diagnosis, diagnose
 from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence import Evidence
@@ -176,3 +179,69 @@ def test_byte_for_byte_the_same_whatever_the_order_of_arrival_within_a_kind() ->
     assert msgspec.json.encode(diagnose(evidence).findings) == msgspec.json.encode(
         msgspec.json.decode(encoded, type=Diagnosis).findings
     )
+
+
+# --- recorded real cases: lab programs traced live, written by tools/record_cases.py ------------------------------------------
+
+RECORDED = Path(__file__).parents[2] / "fixtures" / "bundles" / "lab"
+
+FAULTS = {
+    "http-body-leak": ("FDL101", 23, "main.refreshPrices", 24),
+    "accept-leak": ("FDL102", 23, "main.(*server).serve", 31),
+    "file-error-path": ("FDL103", 23, "main.importFile", 40),
+    "pipe-leak": ("FDL104", 23, "main.convert", 21),
+    "dup-leak": ("FDL105", 23, "main.tune", 24),
+    "silent-clients": ("FDL202", 23, "main.serve", 29),
+    "emfile": ("FDL102", 42, "main.serve", 47),
+    "double-close": ("FDL501", 23, "main.readAll", 32),
+    "close-others": ("FDL502", 23, "main.readConfig", 35),
+}
+CONSEQUENCES = {
+    "accept-leak": {"FDL201": "FDL102"},
+    "dup-leak": {"FDL401": "FDL105"},
+    "emfile": {"FDL201": "FDL102", "FDL301": "FDL102", "FDL302": "FDL102", "NET101": "FDL302"},
+}
+
+
+def recorded(name: str) -> Diagnosis:
+    """Return the verdicts on a recorded case."""
+    diagnosis = diagnose(read_case(RECORDED / f"{name}.leadline"))
+    assert not diagnosis.gaps
+    return diagnosis
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_recorded_faults_are_named(name: str) -> None:
+    code, count, function, line = FAULTS[name]
+    diagnosis = recorded(name)
+    first = diagnosis.findings[0]
+    assert (first.code, first.count, first.explained_by) == (code, count, None)
+    assert (first.sites[0].function, first.sites[0].line) == (function, line)
+    assert {other.code: other.explained_by for other in diagnosis.findings[1:]} == CONSEQUENCES.get(name, {})
+
+
+def test_recorded_process_near_its_limit() -> None:
+    (finding,) = recorded("near-limit").findings
+    assert (finding.code, finding.count, finding.severity) == ("FDL301", 243, Severity.HIGH)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "pattern"),
+    [
+        ("keepalive-pool", "FDL101", "plateau"),
+        ("sql-pool", "FDL101", "in-use"),
+        ("batch-open-close", "FDL103", "batch"),
+        ("fd-cache", "FDL103", "capped"),
+        ("silent-clients", "FDL102", "live-peers"),
+    ],
+)
+def test_recorded_healthy_patterns_are_cleared_by_name(name: str, code: str, pattern: str) -> None:
+    diagnosis = recorded(name)
+    assert pattern in {verdict.pattern for verdict in diagnosis.cleared if verdict.code == code}
+    if name not in FAULTS:
+        assert diagnosis.findings == ()
+
+
+def test_recorded_cases_are_all_judged_here() -> None:
+    judged = {*FAULTS, "near-limit", "keepalive-pool", "sql-pool", "batch-open-close", "fd-cache"}
+    assert {path.stem for path in RECORDED.glob("*.leadline")} == judged

@@ -75,7 +75,7 @@ def _finding(seen: Needs, key: tuple[int, str, str], failures: list[CloseFailure
     failures = sorted(failures, key=lambda failure: (-failure.count, failure.id))
     count = sum(failure.count for failure in failures)
     frames = {stack.id: stack.frames for stack in seen.stacks or ()}
-    sites = tuple(
+    places = (
         Site(
             function=failure.site.function,
             file=failure.site.file,
@@ -86,6 +86,7 @@ def _finding(seen: Needs, key: tuple[int, str, str], failures: list[CloseFailure
         for failure in failures[:MAX_SITES]
         if failure.site is not None
     )
+    sites = tuple({(site.function, site.file, site.line): site for site in places}.values())
     severity, what, explanation, remedy = _words(verdict, error)
     kind = kind_acquired_in(sites[0].function, seen.birthplaces) if sites else None
     closes = "close" if count == 1 else "closes"
