@@ -16,7 +16,7 @@ RULES: dict[str, str] = {
     "FDL302": "leadline.rules.fdl.descriptor_limit_hit",
     "FDL401": "leadline.rules.fdl.duplicated_sockets",
     "FDL501": "leadline.rules.fdl.failing_close",
-    "FDL502": "leadline.rules.fdl.closing_others",
+    "FDL502": "leadline.rules.fdl.closing_somebody_elses_descriptor",
     "NET101": "leadline.rules.net.accept_queue_full",
     "OBS101": "leadline.rules.obs.lost_events",
     "OBS102": "leadline.rules.obs.missing_rights",

@@ -6,7 +6,7 @@ from evidence_builders import PID, Scene
 from judging import cleared, finding, is_silent_without, verdicts
 from leadline.evidence.kinds import CloseFailure
 from leadline.model import Severity, SiteFrame
-from leadline.rules.fdl.closing_others import RULE
+from leadline.rules.fdl.closing_somebody_elses_descriptor import RULE
 
 
 def frame(function: str, line: int) -> SiteFrame:
