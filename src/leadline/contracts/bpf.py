@@ -30,10 +30,11 @@ class ProgramCost(NamedTuple):
 
 
 class UprobeAttachment(NamedTuple):
-    """How entry probes were attached: ``way`` is ``multi`` (one link) or ``perf`` (one event each)."""
+    """How entry probes were attached: ``way`` is ``multi`` (one link) or ``perf`` (one event each); ``links`` are theirs."""
 
     way: str
     places: int
+    links: tuple[int, ...] = ()
 
 
 class BpfMap(Protocol):
@@ -93,6 +94,9 @@ class BpfObject(Protocol):
         Raises:
             Unsupported: the kernel has no uprobes, or an offset is not at an instruction. NotPermitted. TargetGone.
         """
+
+    def detach_uprobes(self, attached: UprobeAttachment) -> None:
+        """Detach what ``attach_uprobes`` attached; nothing happens when it is detached already."""
 
     def iterate(self, program: str, record: str, *, pid: int | None = None) -> Rows:
         """Run an iterator program and return the records that it wrote.

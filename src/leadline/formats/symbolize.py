@@ -267,6 +267,22 @@ class ProcessSymbols:
                 return begin, begin + function.end - function.entry
         return None
 
+    def function_around(self, address: int) -> tuple[str, int, tuple[int, int]] | None:
+        """Return name, file offset and run-time addresses [first, end) of the main binary's Go function at an address."""
+        main = self.main_object()
+        entry = self._maps.at(address)
+        if main is None or main.go is None or main.image is None or entry is None or self._exe is None:
+            return None
+        if entry.identity != self._exe.identity:
+            return None
+        linked = main.image.offset_to_vaddr(address - entry.start + entry.offset)
+        function = None if linked is None else main.go.table.function_at(linked)
+        offset = None if function is None else main.image.vaddr_to_offset(function.entry)
+        if linked is None or function is None or offset is None:
+            return None
+        first = address - (linked - function.entry)
+        return function.name, offset, (first, first + function.end - function.entry)
+
     def resolve(self, ips: Sequence[int]) -> tuple[SiteFrame, ...]:
         """Return the frames of a stack, leaf first, inlined calls expanded.
 

@@ -73,10 +73,20 @@ class LiveObject:
         """Attach an entry uprobe program by one multi link, or by perf events where the kernel knows no such link."""
         fd = self._programs[program]
         if self._multi:
-            self._links.append(links.attach_uprobes_multi(fd, path, places, pid))
-            return UprobeAttachment("multi", len(places))
-        self._links += links.attach_uprobes_perf(fd, path, places, pid)
-        return UprobeAttachment("perf", len(places))
+            link = links.attach_uprobes_multi(fd, path, places, pid)
+            attached = UprobeAttachment("multi", len(places), (link,))
+        else:
+            several = tuple(links.attach_uprobes_perf(fd, path, places, pid))
+            attached = UprobeAttachment("perf", len(places), several)
+        self._links += attached.links
+        return attached
+
+    def detach_uprobes(self, attached: UprobeAttachment) -> None:
+        """Close the links of some entry probes."""
+        for link in attached.links:
+            if link in self._links:
+                self._links.remove(link)
+                close_quietly(link)
 
     def iterate(self, program: str, record: str, *, pid: int | None = None) -> Rows:
         """Run an iterator program; a process that is gone raises TargetGone."""

@@ -126,9 +126,10 @@ class BirthplaceBuilder:
             times: when the counts were read, rising; the series has a sample at each, thinned out to MAX_SERIES.
         """
         groups: dict[object, list[_Resolved]] = defaultdict(list)
-        for site in sites:
-            resolved = self._resolved(site, kinds(site), is_listener=listens(site))
-            groups[_group_key(resolved)].append(resolved)
+        found = [self._resolved(site, kinds(site), is_listener=listens(site)) for site in sites]
+        later = _joined_later(found)
+        for resolved in found:
+            groups[later.get(_way(resolved)) or _group_key(resolved)].append(resolved)
         ordered = sorted(
             groups.values(),
             key=lambda group: (
@@ -225,6 +226,25 @@ def _role(syscall: str, kind: DescriptorKind, *, is_listener: bool) -> str:
     if syscall == "socket" and kind is DescriptorKind.TCP and not is_listener:
         return "dialed"
     return "created"
+
+
+def _way(resolved: _Resolved) -> object:
+    """Return what sites have in common that differ only in whether the caller was known; None when it is known."""
+    site = resolved.site
+    if site.callers or any(frame.role == "app" for frame in resolved.frames.own):
+        return None
+    return site.image, site.stack, site.gopc, site.syscall, resolved.kind, resolved.role
+
+
+def _joined_later(found: list[_Resolved]) -> dict[object, object]:
+    """Return for a site seen before its caller was learned the group of the same site with its caller, when there is only one."""
+    callers: dict[object, set[object]] = defaultdict(set)
+    for resolved in found:
+        site = resolved.site
+        if site.callers:
+            way = (site.image, site.stack, site.gopc, site.syscall, resolved.kind, resolved.role)
+            callers[way].add(_group_key(resolved))
+    return {way: next(iter(groups)) for way, groups in callers.items() if len(groups) == 1}
 
 
 def _group_key(resolved: _Resolved) -> object:

@@ -93,6 +93,10 @@ class Names:
         frames, _ = self.resolve(image, (gopc,))
         return frames[0] if frames and frames[0].function != "?" and frames[0].role != "runtime" else None
 
+    def symbols(self, image: Image) -> ProcessSymbols | None:
+        """Return the symbols of an image, None when it was not opened."""
+        return self._images.get(image)
+
     def build_info(self, image: Image) -> GoBuildInfo | None:
         """Return what the main binary of an image says of itself, None when it is not Go or was not opened."""
         return _build_info(self._images.get(image))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from leadline.contracts import ProbeInfo, gap_of
+from leadline.contracts import ProbeInfo
 from leadline.evidence.kinds import (
     Birthplace,
     BirthSample,
@@ -32,7 +32,8 @@ from leadline.formats.proctable import kind_counts
 from leadline.model import AccessError, Gap, GapReason
 from leadline.probes.trace_descriptors.birthplaces import BirthplaceBuilder, RawSite, peer_of
 from leadline.probes.trace_descriptors.closes import close_verdict, errno_name
-from leadline.probes.trace_descriptors.names import Names, go_offsets, go_version, join_places, starters
+from leadline.probes.trace_descriptors.joins import Joins
+from leadline.probes.trace_descriptors.names import Names, go_offsets, go_version
 from leadline.probes.trace_descriptors.reconcile import Seen
 from leadline.probes.trace_descriptors.surface import kind_of, lifetime_bounds_ns, owner_goid, syscall_name
 from leadline.probes.trace_descriptors.tracker import Tracker
@@ -55,6 +56,8 @@ NAME = "trace_descriptors"
 RECONCILE_NS = 5_000_000_000
 MAX_PEERS = 8
 MIN_TRACKED = 16_384
+MIN_KEPT = 3
+"""Descriptors of one place that are alive before its caller is looked for."""
 MAX_RANKED = 256
 """Sites looked at for the live view: those with most alive."""
 _ORIGINS = {
@@ -158,11 +161,10 @@ class DescriptorObservation:
         begin_ns = host.clock.mono_ns()
         self._host = host
         self._pid = pid
-        self._uprobes = uprobes
-        self._uprobe_note = "" if uprobes else "switched off"
         self._next_program = next_program
         self._names = Names(host)
         self._tracker = Tracker(host.bpf())
+        self._joins = Joins(self._tracker, probe=NAME, is_wanted=uprobes)
         self._frames: dict[tuple[Image, int], tuple[tuple[SiteFrame, ...], bool]] = {}
         self._samples: dict[int, list[BirthSample]] = {}
         self._named: set[int] = set()
@@ -183,7 +185,8 @@ class DescriptorObservation:
         try:
             if not from_start:
                 self._seen_images.add((pid, 0))
-                self._join(pid, symbols, evidence)
+                if symbols is not None:
+                    self._joins.attach((pid, 0), symbols, evidence)
         except BaseException:
             self._tracker.close()
             raise
@@ -197,6 +200,7 @@ class DescriptorObservation:
         """Sample the counts, name new stacks while their process lives, and now and then compare with the kernel's table."""
         self._open_new_images()
         self._sample()
+        self._learn_callers()
         now_ns = self._host.clock.mono_ns()
         if now_ns >= self._next_reconcile_ns:
             spent_ns = self._reconcile(now_ns)
@@ -285,23 +289,6 @@ class DescriptorObservation:
             count = 0
         return min(max(4 * count, MIN_TRACKED), 1 << 20) + 50_000
 
-    def _join(self, pid: int, symbols: ProcessSymbols | None, evidence: Evidence) -> None:
-        if not self._uprobes:
-            return
-        places = join_places(symbols)
-        if not places or go_version(symbols) is None:
-            self._uprobe_note = (
-                self._uprobe_note or "not needed: the program does not dial by net/http or net.Dialer"
-            )
-            return
-        try:
-            self._tracker.add_join_uprobes(pid, f"/proc/{pid}/exe", places, {pid: starters(symbols)})
-        except AccessError as error:
-            self._uprobe_note = "could not be attached"
-            evidence.gap(gap_of(error, what="callers of connections that other goroutines dial", probe=NAME))
-            return
-        self._uprobe_note = f"on: {len(places)} entry probes, hit once per dial"
-
     def _open_new_images(self) -> None:
         """Open the symbols of children and of programs called by exec while they live."""
         self._tracker.harvest()
@@ -318,21 +305,17 @@ class DescriptorObservation:
             elif symbols is None:
                 self._names.adopt(image, parent)
             if symbols is not None and go_version(symbols) is not None and not row["ended_ns"]:
-                self._adopt_go(pid, symbols)
+                self._adopt_go(image, symbols)
 
-    def _adopt_go(self, pid: int, symbols: ProcessSymbols) -> None:
+    def _adopt_go(self, image: Image, symbols: ProcessSymbols) -> None:
         found = go_offsets(go_version(symbols), platform.machine())
         if found is None:
             return
         try:
-            places = join_places(symbols) if self._uprobes else []
-            self._tracker.add(pid, go=found)
-            if places:
-                self._tracker.add_join_uprobes(pid, f"/proc/{pid}/exe", places, {pid: starters(symbols)})
+            self._tracker.add(image[0], go=found)
         except AccessError:
             return  # it ended meanwhile: its births stay with their own stacks
-        if pid == self._pid and places:
-            self._uprobe_note = f"on: {len(places)} entry probes, hit once per dial"
+        self._joins.attach(image, symbols, None)
 
     # -- sampling -------------------------------------------------------------------------------------------------------
 
@@ -361,6 +344,19 @@ class DescriptorObservation:
         self._timeline.append(
             TimelineSample(pid=self._pid, mono_ns=now_ns, alive=alive, births=births, deaths=deaths)
         )
+
+    def _learn_callers(self) -> None:
+        """Look for places that keep descriptors and whose stacks, all a library's, do not tell who asked."""
+        rows = self._tracker.sites()
+        kept = rows["births"].astype(np.int64) - rows["deaths"].astype(np.int64)
+        nameless = (kept >= MIN_KEPT) & (rows["caller1"] == 0) & (rows["gopc"] != 0)
+        now_ns = self._host.clock.mono_ns()
+        for row in rows[nameless][:MAX_RANKED]:
+            image = self._image_of(row)
+            if any(frame.role == "app" for frame in self._resolve(image, int(row["stack"]))[0]):
+                continue
+            self._joins.learn(image, self._names.symbols(image), int(row["gopc"]), now_ns)
+        self._joins.give_up_busy(now_ns)
 
     def _reconcile(self, begin_ns: int) -> int:
         """Compare with the kernel's table, and return how long that took in ns."""
@@ -651,8 +647,8 @@ class DescriptorObservation:
             lost_events=sum(count for name, count in counters.items() if name.startswith("lost_")),
             stale_dropped=int(self._tracker.sites()["stale"].sum()),
             unknown_found=self._tracker.unknown_found,
-            uprobe_hits=counters["count_join_hits"] if self._uprobes else None,
-            uprobe_note=self._uprobe_note,
+            uprobe_hits=counters["count_join_hits"] if self._joins.is_wanted else None,
+            uprobe_note=self._joins.note,
             reconciles=self._tracker.reconciles,
             attach_ns=self._attach_ns,
         )

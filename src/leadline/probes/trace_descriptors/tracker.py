@@ -256,6 +256,10 @@ class Tracker:
         self._aim(join=1)
         return attached
 
+    def remove_join_uprobes(self, attached: UprobeAttachment) -> None:
+        """Detach entry probes that are hit too often; births are then seen without the callers that they showed."""
+        self._object_now.detach_uprobes(attached)
+
     def _set_starters(self, tgid: int, ranges: Sequence[tuple[int, int]]) -> None:
         processes = self._object_now.map("processes")
         record = processes.lookup(_u32(tgid))
