@@ -6,7 +6,7 @@ _LEAKS = ("FDL101", "FDL102", "FDL103", "FDL104", "FDL105", "FDL110")
 
 CONSEQUENCE_OF: dict[str, tuple[str, ...]] = {
     "FDL110": ("FDL102", "FDL101", "FDL103", "FDL104", "FDL105"),
-    "FDL201": ("FDL102", "FDL101"),
+    "FDL201": ("FDL102", "FDL101", "FDL110"),
     "FDL301": (*_LEAKS, "FDL201", "FDL202"),
     "FDL302": (*_LEAKS, "FDL201", "FDL202", "FDL301"),
     "FDL401": ("FDL105",),
