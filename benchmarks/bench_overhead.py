@@ -37,7 +37,12 @@ def build(directory: Path) -> Path:
     """Build the workload, stripped as services are."""
     binary = directory / "workload"
     environment = {**os.environ, "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
-    subprocess.run([find_go().path, "build", "-ldflags=-s -w", "-o", str(binary), "."], cwd=HERE / "workload", env=environment, check=True)
+    subprocess.run(
+        [find_go().path, "build", "-ldflags=-s -w", "-o", str(binary), "."],
+        cwd=HERE / "workload",
+        env=environment,
+        check=True,
+    )
     return binary
 
 
@@ -63,7 +68,11 @@ def per_request_us(binary: Path, pid: int, url: str, *, requests: int, keep_aliv
     """Return the server's CPU microseconds per request under load."""
     before = cpu_s(pid)
     flags = ["-keepalive"] if keep_alive else []
-    subprocess.run([binary, "-role", "client", "-url", url, "-n", str(requests), *flags], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [binary, "-role", "client", "-url", url, "-n", str(requests), *flags],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return (cpu_s(pid) - before) / requests * 1e6
 
 
@@ -101,14 +110,19 @@ def observers(pid: int) -> dict[str, tuple[list[str], Callable[[subprocess.Popen
     leadline = [sys.executable, "-m", "leadline", "trace", str(pid), "-d", "10m", "--json", "--exit-zero"]
     found = {"leadline": (leadline, says("watching"))}
     if path := shutil.which("strace"):
-        found["strace"] = ([path, "-f", "-o", "/dev/null", "-e", "trace=%desc,%network", "-p", str(pid)], says("attached"))
+        found["strace"] = (
+            [path, "-f", "-o", "/dev/null", "-e", "trace=%desc,%network", "-p", str(pid)],
+            says("attached"),
+        )
     if path := shutil.which("bpftrace"):
         script = 'BEGIN { printf("attached\\n"); }' + BPFTRACE.replace("PID", str(pid))
         found["bpftrace"] = (["/bin/sh", "-c", 'exec "$0" -e "$1" >&2', path, script], says("attached"))
     return found
 
 
-def compare(binary: Path, *, pairs: int, requests: int, keep_alive: bool) -> dict[str, tuple[float, float, float]]:
+def compare(
+    binary: Path, *, pairs: int, requests: int, keep_alive: bool
+) -> dict[str, tuple[float, float, float]]:
     """Return for each tool: microseconds without, with, and the median ratio of the pairs."""
     results: dict[str, list[tuple[float, float]]] = {}
     with started([str(binary), "-role", "server"]) as (server, line):
@@ -123,7 +137,7 @@ def compare(binary: Path, *, pairs: int, requests: int, keep_alive: bool) -> dic
 
                 def watched() -> float:
                     with tool(command, ready=ready):  # noqa: B023
-                        return bare()  # noqa: B023
+                        return bare()
 
                 pair = (bare(), watched()) if round_number % 2 == 0 else (watched(), bare())[::-1]
                 results.setdefault(name, []).append(pair)
@@ -139,7 +153,10 @@ def compare(binary: Path, *, pairs: int, requests: int, keep_alive: bool) -> dic
 
 def own_cost(binary: Path, *, rate: int, seconds: int) -> dict[str, float]:
     """Return what leadline itself used while watching a churn of descriptors, and how long it took to attach."""
-    with started([str(binary), "-role", "churn", "-rate", str(rate)]) as (churn, _), tempfile.TemporaryDirectory() as directory:
+    with (
+        started([str(binary), "-role", "churn", "-rate", str(rate)]) as (churn, _),
+        tempfile.TemporaryDirectory() as directory,
+    ):
         report = Path(directory) / "report.json"
         with report.open("w") as out:
             subprocess.run(
@@ -169,7 +186,9 @@ def main() -> None:
         print("|---|---|---|---|---|")
         for keep_alive, load in ((False, "one connection per request"), (True, "keep-alive")):
             requests = arguments.requests * (3 if keep_alive else 1)
-            for name, (without, with_, ratio) in compare(binary, pairs=arguments.pairs, requests=requests, keep_alive=keep_alive).items():
+            for name, (without, with_, ratio) in compare(
+                binary, pairs=arguments.pairs, requests=requests, keep_alive=keep_alive
+            ).items():
                 print(f"| {load} | {name} | {without:.1f} | {with_:.1f} | {ratio:.2f} |", flush=True)
         own = own_cost(binary, rate=5000, seconds=arguments.seconds)
         print("\n| leadline's own cost at 5,000 births/s | |\n|---|---|")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leadline.contracts import ProbeInfo, gap_of
+from leadline.contracts import ProbeInfo
 from leadline.model import NotPermitted, Unsupported
 from leadline.probes import snapshot_descriptors, snapshot_netcounters, snapshot_process, snapshot_sockets
 from leadline.probes.trace_descriptors import TraceDescriptors
-from leadline.probes.trace_snapshots import PROBE as TRACE_SNAPSHOTS
+from leadline.probes.trace_snapshots import TraceSnapshots
 
 if TYPE_CHECKING:
     from leadline.contracts import Host, Observation, Probe
@@ -43,14 +43,7 @@ class BirthsOrGrowth:
         try:
             return self._tracer.begin(host, pid, evidence)
         except (NotPermitted, Unsupported) as error:
-            evidence.gap(
-                gap_of(
-                    error,
-                    what="births and deaths of descriptors, with the stacks that made them",
-                    probe=self.INFO.name,
-                )
-            )
-            return TRACE_SNAPSHOTS.begin(host, pid, evidence)
+            return TraceSnapshots(why=error).begin(host, pid, evidence)
 
 
 def trace_probes(

@@ -19,7 +19,6 @@ from leadline.evidence.kinds import (
     Descriptor,
     DescriptorKind,
     LifetimeBucket,
-    Origin,
     ProcessInfo,
     Refusal,
     SocketState,
@@ -27,21 +26,20 @@ from leadline.evidence.kinds import (
     TimelineSample,
 )
 from leadline.formats.gobuildinfo import parse_go_build_info
-from leadline.formats.procfd import descriptor_kind, link_inode
 from leadline.formats.proctable import kind_counts
 from leadline.model import AccessError, Gap, GapReason
 from leadline.probes.trace_descriptors.birthplaces import BirthplaceBuilder, RawSite, peer_of
-from leadline.probes.trace_descriptors.closes import close_verdict, errno_name
+from leadline.probes.trace_descriptors.events import children, close_failures, image_of, refusals
 from leadline.probes.trace_descriptors.joins import Joins
 from leadline.probes.trace_descriptors.names import Names, go_offsets, go_version
-from leadline.probes.trace_descriptors.reconcile import Seen
-from leadline.probes.trace_descriptors.surface import kind_of, lifetime_bounds_ns, owner_goid, syscall_name
+from leadline.probes.trace_descriptors.surface import kind_of, lifetime_bounds_ns, syscall_name
+from leadline.probes.trace_descriptors.table import descriptor_of, left_open
 from leadline.probes.trace_descriptors.tracker import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from leadline.contracts import FdLink, Host
+    from leadline.contracts import Host
     from leadline.contracts.bpf import Rows
     from leadline.evidence import Evidence
     from leadline.formats.elfimage import ElfImage
@@ -60,12 +58,6 @@ MIN_KEPT = 3
 """Descriptors of one place that are alive before its caller is looked for."""
 MAX_RANKED = 256
 """Sites looked at for the live view: those with most alive."""
-_ORIGINS = {
-    Seen.TRACED: Origin.TRACED,
-    Seen.BEFORE: Origin.BEFORE,
-    Seen.INHERITED: Origin.INHERITED,
-    Seen.UNKNOWN: Origin.UNKNOWN,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +222,7 @@ class DescriptorObservation:
         fullest = np.argsort(rows["deaths"].astype(np.int64) - rows["births"].astype(np.int64), kind="stable")
         for row in rows[fullest[:MAX_RANKED]]:
             site = builder.site_of(
-                self._image_of(row), int(row["stack"]), self._callers(row), int(row["gopc"])
+                image_of(self._tracker, row), int(row["stack"]), self._callers(row), int(row["gopc"])
             )
             where = (
                 "" if site is None or site.file is None else f"{PurePosixPath(site.file).name}:{site.line}"
@@ -251,11 +243,11 @@ class DescriptorObservation:
             self._sample()
             table = self._final_table()
             builder = self._put_births(evidence, table)
-            self._put_failures(evidence, builder)
-            self._put_refusals(evidence, builder)
+            evidence.put_all(CloseFailure, close_failures(self._tracker, builder))
+            evidence.put_all(Refusal, refusals(self._tracker, builder))
             evidence.put_all(Stack, builder.stacks)
             evidence.put_all(TimelineSample, self._timeline)
-            self._put_children(evidence)
+            evidence.put_all(ProcessInfo, children(self._tracker, self._names, self._pid))
             self._put_losses(evidence)
             self._cost = self._count_cost()
         finally:
@@ -335,7 +327,7 @@ class DescriptorObservation:
             row = rows[index]
             self._named.add(int(row["id"]))
             for stack in (int(row["stack"]), *self._callers(row)):
-                self._resolve(self._image_of(row), stack)
+                self._resolve(image_of(self._tracker, row), stack)
         try:
             alive = self._host.fd_count(self._pid)
         except AccessError:
@@ -352,9 +344,11 @@ class DescriptorObservation:
         nameless = (kept >= MIN_KEPT) & (rows["caller1"] == 0) & (rows["gopc"] != 0)
         now_ns = self._host.clock.mono_ns()
         for row in rows[nameless][:MAX_RANKED]:
-            image = self._image_of(row)
-            if any(frame.role == "app" for frame in self._resolve(image, int(row["stack"]))[0]):
-                continue
+            image = image_of(self._tracker, row)
+            started_at = self._names.go_statement(image, int(row["gopc"]))
+            own = self._resolve(image, int(row["stack"]))[0]
+            if any(frame is not None and frame.role == "app" for frame in (*own, started_at)):
+                continue  # the line to read is known
             self._joins.learn(image, self._names.symbols(image), int(row["gopc"]), now_ns)
         self._joins.give_up_busy(now_ns)
 
@@ -368,9 +362,6 @@ class DescriptorObservation:
         return self._host.clock.mono_ns() - begin_ns
 
     # -- evidence -------------------------------------------------------------------------------------------------------
-
-    def _image_of(self, row: Rows) -> Image:
-        return self._tracker.pid_of(int(row["tgid"])), int(row["image"])
 
     @staticmethod
     def _callers(row: Rows) -> tuple[int, ...]:
@@ -398,57 +389,17 @@ class DescriptorObservation:
                 links = {link.fd: link for link in self._host.fd_links(pid)}
             except AccessError:
                 continue  # it ended this moment: see below
-            found += [self._descriptor(pid, row, links.get(int(row["fd"])), references) for row in rows]
-        found += [self._left_open(row) for row in self._tracker.ended()]
+            found += [descriptor_of(pid, row, links.get(int(row["fd"])), references) for row in rows]
+        found += [
+            left_open(self._tracker.pid_of(int(row["tgid"])), row, self._times[0])
+            for row in self._tracker.ended()
+        ]
         return found
 
     def _living(self) -> list[int]:
         return [
             self._tracker.pid_of(int(row["tgid"])) for row in self._tracker.processes() if not row["ended_ns"]
         ]
-
-    def _descriptor(self, pid: int, row: Rows, link: FdLink | None, references: dict[int, int]) -> Descriptor:
-        inode = int(row["inode"])
-        name = "" if link is None else link.name
-        if link is not None and (link.inode or link_inode(name) or inode) != inode:
-            name = ""  # the number was given to another file between the two looks
-        kind = kind_of(int(row["kind"]))
-        if kind is DescriptorKind.OTHER and name:
-            kind = descriptor_kind(name)
-        is_traced = int(row["origin"]) == Seen.TRACED
-        return Descriptor(
-            pid=pid,
-            fd=int(row["fd"]),
-            kind=kind,
-            origin=_ORIGINS[Seen(int(row["origin"]))],
-            inode=inode,
-            device=int(row["device"]),
-            file_ref=references.setdefault(int(row["file"]), len(references) + 1),
-            name=name,
-            flags_raw=int(row["flags"]),
-            cloexec=bool(row["cloexec"]),
-            birthplace=int(row["site"]) if is_traced else None,
-            born_mono_ns=int(row["born_ns"]) if is_traced else None,
-            seen_since_mono_ns=int(row["seen_since_ns"]),
-            goid=owner_goid(int(row["owner"])) if is_traced else None,
-            tid=int(row["birth_tid"]) if is_traced else None,
-        )
-
-    def _left_open(self, row: Rows) -> Descriptor:
-        """Return a descriptor that was open in the moment before its process ended."""
-        born_ns = int(row["born_ns"])
-        return Descriptor(
-            pid=self._tracker.pid_of(int(row["tgid"])),
-            fd=int(row["fd"]),
-            kind=kind_of(int(row["kind"])),
-            origin=Origin.TRACED if born_ns else Origin.UNKNOWN,
-            birthplace=int(row["site"]) if born_ns else None,
-            born_mono_ns=born_ns or None,
-            seen_since_mono_ns=born_ns or self._times[0],
-            goid=owner_goid(int(row["owner"])),
-            tid=int(row["tid"]) or None,
-            at_exit=True,
-        )
 
     def _put_births(self, evidence: Evidence, table: list[Descriptor]) -> BirthplaceBuilder:
         """Put birthplaces, and the table with their numbers."""
@@ -509,7 +460,7 @@ class DescriptorObservation:
             LifetimeBucket(*lifetime_bounds_ns(bucket), count) for bucket, count in enumerate(counts) if count
         )
         return RawSite(
-            image=self._image_of(row),
+            image=image_of(self._tracker, row),
             stack=int(row["stack"]),
             callers=self._callers(row),
             gopc=int(row["gopc"]),
@@ -520,90 +471,6 @@ class DescriptorObservation:
             samples=tuple(self._samples.get(int(row["id"]), ())),
             ages_ns=tuple(now_ns - one.born_mono_ns for one in living if one.born_mono_ns is not None),
         )
-
-    def _put_failures(self, evidence: Evidence, builder: BirthplaceBuilder) -> None:
-        bits = self._tracker.failed_flags
-        sites = self._tracker.sites()
-        stacks = dict(zip(sites["id"].tolist(), sites["stack"].tolist(), strict=True))
-        foreign = {
-            site: strangers / deaths
-            for site, strangers, deaths in zip(
-                sites["id"].tolist(), sites["deaths_foreign"].tolist(), sites["deaths"].tolist(), strict=True
-            )
-            if deaths
-        }
-        records = []
-        for number, row in enumerate(self._tracker.failures(), 1):
-            image = self._image_of(row)
-            stack, culprit = int(row["stack"]), int(row["culprit_stack"])
-            victim = stacks.get(int(row["victim_site"]), 0)
-            count = int(row["count"])
-            records.append(
-                CloseFailure(
-                    id=number,
-                    pid=image[0],
-                    error=errno_name(int(row["error"])),
-                    count=count,
-                    fds=tuple(sorted(set(row["fds"][: min(count, 16)].tolist()))),
-                    verdict=close_verdict(
-                        int(row["error"]),
-                        int(row["flags"]),
-                        bits,
-                        foreign_ratio=foreign.get(int(row["victim_site"])),
-                    ),
-                    stack=builder.stack_id(image, stack),
-                    site=builder.site_of(image, stack),
-                    victim_stack=builder.stack_id(image, victim),
-                    victim_site=builder.site_of(image, victim),
-                    culprit_stack=builder.stack_id(image, culprit),
-                    culprit_site=builder.site_of(image, culprit),
-                    first_mono_ns=int(row["first_ns"]),
-                    last_mono_ns=int(row["last_ns"]),
-                )
-            )
-        evidence.put_all(CloseFailure, records)
-
-    def _put_refusals(self, evidence: Evidence, builder: BirthplaceBuilder) -> None:
-        records = []
-        for number, row in enumerate(self._tracker.refusals(), 1):
-            image = self._image_of(row)
-            records.append(
-                Refusal(
-                    id=number,
-                    pid=image[0],
-                    error=errno_name(int(row["error"])),
-                    syscall=syscall_name(int(row["nr"])),
-                    count=int(row["count"]),
-                    stack=builder.stack_id(image, int(row["stack"])),
-                    site=builder.site_of(image, int(row["stack"])),
-                    first_mono_ns=int(row["first_ns"]),
-                    last_mono_ns=int(row["last_ns"]),
-                )
-            )
-        evidence.put_all(Refusal, records)
-
-    def _put_children(self, evidence: Evidence) -> None:
-        """Put who the children were, as far as it was seen while they lived."""
-        found = []
-        for row in self._tracker.processes():
-            pid, number = self._tracker.pid_of(int(row["tgid"])), int(row["image"])
-            if pid == self._pid:
-                continue
-            info = self._names.build_info((pid, number))
-            found.append(
-                ProcessInfo(
-                    pid=pid,
-                    start_boot_ns=int(row["start_boot_ns"]),
-                    comm=bytes(row["comm"]).split(b"\0")[0].decode("utf-8", "replace"),
-                    parent_pid=self._tracker.pid_of(int(row["parent"])),
-                    go_version=None if info is None else info.go_version,
-                    main_package=None if info is None else info.path or None,
-                    main_module=None if info is None or info.main is None else info.main.path,
-                    ended_mono_ns=int(row["ended_ns"]) or None,
-                    exec_count=number,
-                )
-            )
-        evidence.put_all(ProcessInfo, found)
 
     # -- losses and cost ------------------------------------------------------------------------------------------------
 

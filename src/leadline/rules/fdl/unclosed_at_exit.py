@@ -3,19 +3,20 @@
 What it finds: places whose descriptors nobody had closed when the process came to its end by itself. It is how
 `leadline exec` judges short runs, such as tests, in which a leak has no time to show as growth.
 
-Why it matters: the kernel closes everything at exit, so a short run never fails. The same line in a service that runs for
-months leaks one descriptor each time it is passed.
+Why it matters: the kernel closes everything at exit, so a short run never fails. The same line in a service that runs
+for months leaks one descriptor each time it is passed.
 
-Needs: the window of a command that ended (`leadline exec`), births with stacks, and the table in the moment before the exit.
+Needs: the window of a command that ended (`leadline exec`), births with stacks, and the table in the moment before the
+exit.
 
-How it decides: a place that left at least 7 descriptors open and closed at most a quarter as many is a finding of severity
-medium: what is opened once and kept is opened once, not 7 times. For connections of an HTTP client the number is 12, since
-a pool may keep some. Fewer of the program's own are listed as info, which fails a run only with `--strict`. Left out are
-descriptors of the runtime (its epoll instance, its eventfd) and of the Go toolchain's own programs, inherited ones, and
-places that another rule already calls leaking.
+How it decides: a place that left at least 7 descriptors open and closed at most a quarter as many is a finding of
+severity medium: what is opened once and kept is opened once, not 7 times. For connections of an HTTP client the number
+is 12, since a pool may keep some. Fewer of the program's own are listed as info, which fails a run only with
+`--strict`. Left out are descriptors of the runtime (its epoll instance, its eventfd) and of the Go toolchain's own
+programs, inherited ones, and places that another rule already calls leaking.
 
-When it is wrong: a program that opens a fixed set of files at its start and leaves the closing to the exit. That is sound, and
-looks the same; a tool that runs once may be exempted with `--exit-zero`.
+When it is wrong: a program that opens a fixed set of files at its start and leaves the closing to the exit. That is
+sound, and looks the same; a tool that runs once may be exempted with `--exit-zero`.
 
 What to do: close what was opened, in tests too: `defer file.Close()`, `t.Cleanup`, `defer resp.Body.Close()`, and
 `client.CloseIdleConnections()` at the end of a test that has a client of its own.
