@@ -64,7 +64,7 @@ def site(
     )  # fmt: skip
 
 
-def build(*sites: RawSite, listens: bool = False):
+def build(*sites: RawSite, listens: bool = False) -> tuple[list[Birthplace], dict[RawSite, int]]:
     return builder().build(sites, lambda s: s.kind, lambda _s: listens, (50, 100, 200, 300))
 
 
