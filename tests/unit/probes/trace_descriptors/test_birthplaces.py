@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leadline.evidence.kinds import (
+    Birthplace,
     BirthSample,
     Descriptor,
     DescriptorKind,
