@@ -154,9 +154,7 @@ class Tracker:
             NotPermitted, Unsupported: BPF is not available. TargetGone: a pid does not exist.
         """
         if measure:
-            with contextlib.suppress(NotPermitted):  # needs CAP_SYS_ADMIN, tracing does not
-                self._bpf.measure()
-                self._measuring = True
+            self.measure()
         try:
             self._start(pids, follow, go, go_after_exec, max_fds)
         except BaseException:
@@ -276,9 +274,7 @@ class Tracker:
         if self._object is not None:
             self._object.close()
             self._object = None
-        if self._measuring:
-            self._bpf.stop_measuring()
-            self._measuring = False
+        self.stop_measuring()
 
     def __enter__(self) -> Self:
         return self
@@ -489,10 +485,18 @@ class Tracker:
                 found[name.lower()] = int(value["value"].sum())
         return found
 
-    @property
-    def is_measured(self) -> bool:
-        """Return whether run times are counted; they are not without CAP_SYS_ADMIN."""
+    def measure(self) -> bool:
+        """Count run times from now on; return whether that is allowed (it takes CAP_SYS_ADMIN, tracing does not)."""
+        with contextlib.suppress(NotPermitted):
+            self._bpf.measure()
+            self._measuring = True
         return self._measuring
+
+    def stop_measuring(self) -> None:
+        """Count run times no longer; what was counted stays."""
+        if self._measuring:
+            self._bpf.stop_measuring()
+            self._measuring = False
 
     def cost(self) -> tuple[ProgramCost, ...]:
         """Return run time and runs per program; zero unless ``measure`` was asked for."""
