@@ -20,6 +20,7 @@ from leadline.app.targets import resolve
 from leadline.evidence.kinds import ProcessInfo
 from leadline.evidence.redaction import redacted
 from leadline.host import LiveHost
+from leadline.model import printable
 from leadline.report.live import LiveDisplay, Progress, ProgressPlace
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def trace_target(target: str, options: TraceOptions) -> Case:
         collector.begin()
         note = f" ({found.note})" if found.note else ""
         print(
-            f"watching {found.comm} (pid {found.pid}){note}; Ctrl-C ends early and reports",
+            f"watching {printable(found.comm)} (pid {found.pid}){note}; Ctrl-C ends early and reports",
             file=sys.stderr,
             flush=True,
         )

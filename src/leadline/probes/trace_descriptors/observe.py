@@ -31,13 +31,14 @@ from leadline.model import AccessError, Gap, GapReason
 from leadline.probes.trace_descriptors.birthplaces import BirthplaceBuilder, RawSite, peer_of
 from leadline.probes.trace_descriptors.events import children, close_failures, image_of, refusals
 from leadline.probes.trace_descriptors.joins import Joins
+from leadline.probes.trace_descriptors.meter import Meter
 from leadline.probes.trace_descriptors.names import Names, go_offsets, go_version
 from leadline.probes.trace_descriptors.surface import kind_of, lifetime_bounds_ns, syscall_name
 from leadline.probes.trace_descriptors.table import descriptor_of, left_open
 from leadline.probes.trace_descriptors.tracker import Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from leadline.contracts import Host
     from leadline.contracts.bpf import Rows
@@ -172,7 +173,6 @@ class DescriptorObservation:
             go=now,
             go_after_exec=self._offsets(_go_version_of(next_program), evidence),
             max_fds=self._room(pid),
-            measure=True,
         )
         try:
             if not from_start:
@@ -183,6 +183,8 @@ class DescriptorObservation:
             self._tracker.close()
             raise
         self._attach_ns = host.clock.mono_ns() - begin_ns
+        self._count_first_kinds()
+        self._meter = Meter(self._tracker, host.clock.mono_ns())
         self._next_reconcile_ns = host.clock.mono_ns() + RECONCILE_NS
         self._sample()
 
@@ -192,6 +194,7 @@ class DescriptorObservation:
         """Sample the counts, name new stacks while their process lives, and now and then compare with the kernel's table."""
         self._open_new_images()
         self._sample()
+        self._meter.tick(self._host.clock.mono_ns())
         self._learn_callers()
         now_ns = self._host.clock.mono_ns()
         if now_ns >= self._next_reconcile_ns:
@@ -243,12 +246,14 @@ class DescriptorObservation:
             self._sample()
             table = self._final_table()
             builder = self._put_births(evidence, table)
+            self._count_kinds(evidence.all(Descriptor))
             evidence.put_all(CloseFailure, close_failures(self._tracker, builder))
             evidence.put_all(Refusal, refusals(self._tracker, builder))
             evidence.put_all(Stack, builder.stacks)
             evidence.put_all(TimelineSample, self._timeline)
             evidence.put_all(ProcessInfo, children(self._tracker, self._names, self._pid))
             self._put_losses(evidence)
+            self._meter.stop(self._host.clock.mono_ns())
             self._cost = self._count_cost()
         finally:
             self._tracker.close()
@@ -439,20 +444,36 @@ class DescriptorObservation:
                 peers.setdefault(one.birthplace, Counter())[peer_of(one, sockets.get(one.inode or 0))] += 1
         evidence.put_all(Birthplace, (_with_peers(place, peers.get(place.id)) for place in birthplaces))
         evidence.put_all(Descriptor, final)
+        return builder
+
+    def _count_first_kinds(self) -> None:
+        """Begin the timeline with the first table by kind."""
+        rows = self._tracker.table(self._pid)
+        codes, counts = np.unique(rows["kind"], return_counts=True)
+        by_kind: Counter[str] = Counter()
+        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+            by_kind[kind_of(code).value] += count
+        now_ns = self._host.clock.mono_ns()
+        sample = TimelineSample(
+            pid=self._pid, mono_ns=now_ns, alive=len(rows), births=0, deaths=0, by_kind=dict(by_kind)
+        )
+        self._timeline.append(sample)
+
+    def _count_kinds(self, final: Sequence[Descriptor]) -> None:
+        """Close the timeline with the final table by kind; interim looks stay out of it, lest one passes for the first."""
         here = [one for one in final if one.pid == self._pid and not one.at_exit]
-        if here and self._timeline and self._timeline[-1].mono_ns <= now_ns:
+        if here and self._timeline:
             last = self._timeline[-1]
             self._timeline.append(
                 TimelineSample(
                     pid=self._pid,
-                    mono_ns=now_ns,
+                    mono_ns=self._host.clock.mono_ns(),
                     alive=len(here),
                     births=last.births,
                     deaths=last.deaths,
                     by_kind=kind_counts(here),
                 )
             )
-        return builder
 
     def _raw_site(self, row: Rows, living: list[Descriptor], now_ns: int) -> RawSite:
         counts = row["lifetimes"].tolist()
@@ -507,8 +528,8 @@ class DescriptorObservation:
         programs = self._tracker.cost()
         counters = self._tracker.counters()
         return TracerCost(
-            bpf_ns=sum(program.run_ns for program in programs) if self._tracker.is_measured else None,
-            bpf_runs=sum(program.runs for program in programs) if self._tracker.is_measured else None,
+            bpf_ns=self._meter.scaled(sum(program.run_ns for program in programs)),
+            bpf_runs=self._meter.scaled(sum(program.runs for program in programs)),
             births_seen=counters["count_births"],
             deaths_seen=counters["count_deaths"],
             lost_events=sum(count for name, count in counters.items() if name.startswith("lost_")),
