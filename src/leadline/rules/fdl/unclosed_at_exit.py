@@ -12,7 +12,8 @@ exit.
 How it decides: a place that left at least 7 descriptors open and closed at most a quarter as many is a finding of
 severity medium: what is opened once and kept is opened once, not 7 times. For connections of an HTTP client the number
 is 12, since a pool may keep some. Fewer of the program's own are listed as info, which fails a run only with
-`--strict`. Left out are descriptors of the runtime (its epoll instance, its eventfd) and of the Go toolchain's own
+`--strict`, and so are those of a place that has no name. Of a pipe or a pair of sockets one end may be closed without
+excusing the other. Left out are descriptors of the runtime (its epoll instance, its eventfd) and of the Go toolchain's own
 programs, inherited ones, and places that another rule already calls leaking.
 
 When it is wrong: a program that opens a fixed set of files at its start and leaves the closing to the exit. That is
@@ -58,6 +59,7 @@ TOOLCHAIN = "cmd/"
 _OWN = ("app", "module", "native", "std")
 _RUNTIMES_OWN = frozenset({"runtime.netpollinit", "runtime.netpollGenericInit"})
 """The Go runtime opens its epoll instance and eventfd below the first call that needs them, whosever that is."""
+_PAIRS = frozenset({"pipe", "pipe2", "socketpair"})
 _VERIFY = "Run the same command again under `leadline exec`: this place must be gone from the report."
 
 
@@ -94,11 +96,12 @@ def _is_left_open(table: Table, birthplace: Birthplace) -> bool:
     process = table.processes.get(birthplace.pid)
     if process is not None and (process.main_package or "").startswith(TOOLCHAIN):
         return False
-    if not _count(table, birthplace) or birthplace.site is None or birthplace.site.role not in _OWN:
+    site = birthplace.site
+    if not _count(table, birthplace) or (site is not None and site.role not in _OWN):
         return False
     if _RUNTIMES_OWN & set(table.functions(birthplace)):
         return False
-    if birthplace.site.role == "std" and not _is_repeated(table, birthplace):
+    if site is not None and site.role == "std" and not _is_repeated(table, birthplace):
         return False  # the library's own, such as a resolver's socket
     return assess_birthplace(table, birthplace).assessment.shape is not Shape.LEAKING
 
@@ -108,9 +111,19 @@ def _count(table: Table, birthplace: Birthplace) -> int:
 
 
 def _is_repeated(table: Table, birthplace: Birthplace) -> bool:
+    if birthplace.site is None:
+        return False  # nobody could be told which line to mend
     pooled = birthplace.role == "dialed" and is_pooled(table.functions(birthplace))
     count = _count(table, birthplace)
-    return count >= (MIN_POOLED if pooled else MIN_REPEATED) and birthplace.deaths * MAX_CLOSED <= count
+    # Of a pair one end is often closed at once, on purpose; what matters is whether the other ever is.
+    closed = (
+        max(birthplace.deaths - birthplace.births // 2, 0) if _makes_pairs(birthplace) else birthplace.deaths
+    )
+    return count >= (MIN_POOLED if pooled else MIN_REPEATED) and closed * MAX_CLOSED <= count
+
+
+def _makes_pairs(birthplace: Birthplace) -> bool:
+    return birthplace.syscall in _PAIRS
 
 
 def _finding(table: Table, birthplace: Birthplace) -> Finding:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from evidence_builders import HTTP_DIAL, Place, Scene, steady
 from judging import cleared, finding, is_silent_without, not_judged, verdicts
+from leadline.evidence import Evidence
+from leadline.evidence.kinds import KINDS, Birthplace
 from leadline.model import Finding, Severity
 from leadline.rules.fdl.unclosed_at_exit import MAX_CLOSED, MIN_POOLED, MIN_REPEATED, RULE
 
@@ -82,6 +85,28 @@ def test_a_place_that_closes_much_of_what_it_opens_is_a_cache(closed: int, sever
     assert 5 * MAX_CLOSED == 20
     scene = run()
     place = files(scene, 20)
+    for born_s in steady(closed, 0.1, 0.2):
+        place.live(born_s, born_s + 0.001)
+    found = finding(RULE, scene)
+    assert (found.severity, found.count) == (severity, 20)
+
+
+@pytest.mark.parametrize(
+    ("syscall", "closed", "severity"),
+    [
+        ("pipe2", 20, Severity.MEDIUM),  # the writing end of each
+        ("pipe2", 30, Severity.MEDIUM),
+        ("pipe2", 32, Severity.INFO),
+        ("socketpair", 20, Severity.MEDIUM),
+        ("eventfd2", 20, Severity.INFO),
+    ],
+)
+def test_one_end_of_each_pair_may_be_closed_without_excusing_the_other(
+    syscall: str, closed: int, severity: Severity
+) -> None:
+    scene = run()
+    place = scene.place("pipe", "created", syscall=syscall)
+    place.all(steady(20, 0.1, 0.2))
     for born_s in steady(closed, 0.1, 0.2):
         place.live(born_s, born_s + 0.001)
     found = finding(RULE, scene)
@@ -194,3 +219,17 @@ def test_the_same_small_place_in_two_processes_is_one_place() -> None:
     found = finding(RULE, scene)
     assert (found.count, len(found.sites)) == (2, 1)
     assert "of 1 place " in found.title
+
+
+def test_a_place_without_a_name_is_listed_and_no_alarm() -> None:
+    """The program's stacks could not be read: it is said that something was left open, not that all was closed."""
+    scene = run(go_version=None)
+    files(scene, 23)
+    full, nameless = scene.evidence(), Evidence()
+    for name in full.observed():
+        for record in full.all(KINDS[name]):
+            is_place = isinstance(record, Birthplace)
+            nameless.put(msgspec.structs.replace(record, site=None) if is_place else record)
+    found = finding(RULE, nameless)
+    assert (found.severity, found.count) == (Severity.INFO, 23)
+    assert "an unknown place" in found.because[0].says
