@@ -1,4 +1,6 @@
-"""What watching costs the watched: server CPU per request, side by side with strace and bpftrace doing the same job (births by call and stack, deaths by close).
+"""What watching costs the watched: server CPU per request, beside strace and bpftrace doing the same job.
+
+The job is to count births by call and stack, and deaths by close.
 
 Each tool is measured in alternating pairs with nothing attached, on the same server process, with the same number of requests;
 the figure is the median of the pairs' ratios. CPU is user + system time of the server (proc/PID/stat), so it holds what tracing

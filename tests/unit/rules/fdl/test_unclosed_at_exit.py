@@ -128,7 +128,7 @@ def test_only_a_command_that_ended_by_itself_is_judged(ended_by: str) -> None:
     assert cleared(RULE, scene).pattern == "none"
 
 
-def test_without_exits_traced_it_says_so() -> None:
+def test_not_judged_without_exits_traced() -> None:
     scene = run(mode="snapshots")
     files(scene, 23)
     verdict = not_judged(RULE, scene)
@@ -136,7 +136,7 @@ def test_without_exits_traced_it_says_so() -> None:
     assert "root" in verdict.remedy
 
 
-def test_without_evidence_it_says_so() -> None:
+def test_not_judged_without_evidence() -> None:
     assert is_silent_without(RULE)
 
 
