@@ -80,7 +80,7 @@ def _probe(path: Path) -> GoTool | None:
             capture_output=True,
             timeout=30,
             check=True,
-            env={"PATH": os.defpath, "HOME": "/nonexistent", "GOTOOLCHAIN": "local"},
+            env={**os.environ, "GOTOOLCHAIN": "local"},  # the user's HOME: go keeps its counters there
         ).stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError):
         return None
