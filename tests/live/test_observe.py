@@ -33,14 +33,14 @@ from live_runs import python_target, say
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 ACT = """
-    import os
+    import os, sys
     held = [os.open("/dev/null", os.O_RDONLY) for _ in range(5)]
     def close_again(fd):
         try:
             os.close(fd)
         except OSError:
             pass
-    for word in iter(input, "end"):
+    for word in sys.stdin:
         exec(word)
         print("done", flush=True)
 """
@@ -61,6 +61,14 @@ def observing(
         observation.finish(evidence if is_over else Evidence())
 
 
+@contextmanager
+def acting() -> Iterator[subprocess.Popen[str]]:
+    """Run a target that does what it is told; it has done what it does by itself."""
+    with python_target(ACT) as target:
+        tell(target, "pass")
+        yield target
+
+
 def tell(process: subprocess.Popen[str], *words: str) -> None:
     """Let a target do something, and wait until it is done."""
     assert process.stdout is not None
@@ -74,7 +82,7 @@ def table(pid: int) -> dict[int, str]:
 
 
 def test_the_table_is_the_kernels_and_each_descriptor_knows_where_it_came_from() -> None:
-    with python_target(ACT) as target:
+    with acting() as target:
         with observing(target.pid) as (observation, evidence):
             tell(
                 target,
@@ -101,7 +109,7 @@ def test_the_table_is_the_kernels_and_each_descriptor_knows_where_it_came_from()
 
 
 def test_the_timeline_begins_and_ends_with_the_tables_size() -> None:
-    with python_target(ACT) as target:
+    with acting() as target:
         before = len(table(target.pid))
         with observing(target.pid) as (observation, evidence):
             tell(target, "held += [os.open('/dev/zero', os.O_RDONLY) for _ in range(13)]")
@@ -115,7 +123,7 @@ def test_the_timeline_begins_and_ends_with_the_tables_size() -> None:
 
 def test_an_interim_look_leaves_no_trace() -> None:
     """The first and the last look by kind bound the growth; one in between must not pass for the first."""
-    with python_target(ACT) as target, observing(target.pid) as (observation, evidence):
+    with acting() as target, observing(target.pid) as (observation, evidence):
         for _ in range(3):
             tell(target, "held += [os.open('/dev/zero', os.O_RDONLY) for _ in range(7)]")
             interim = Evidence()
@@ -129,7 +137,7 @@ def test_an_interim_look_leaves_no_trace() -> None:
 
 
 def test_failing_closes_are_told_with_their_verdict() -> None:
-    with python_target(ACT) as target, observing(target.pid) as (_observation, evidence):
+    with acting() as target, observing(target.pid) as (_observation, evidence):
         tell(
             target,
             "fd = os.open('/dev/zero', os.O_RDONLY); os.close(fd)",
@@ -141,7 +149,7 @@ def test_failing_closes_are_told_with_their_verdict() -> None:
 
 
 def test_a_child_is_told_with_its_parent_though_it_is_gone() -> None:
-    with python_target(ACT) as target, observing(target.pid, follow=True) as (observation, evidence):
+    with acting() as target, observing(target.pid, follow=True) as (observation, evidence):
         tell(
             target,
             f"import subprocess; subprocess.run([{sys.executable!r}, '-S', '-c', 'open(0, closefd=False)'])",
@@ -154,13 +162,15 @@ def test_a_child_is_told_with_its_parent_though_it_is_gone() -> None:
 
 
 def test_what_it_cost_is_counted() -> None:
-    with python_target(ACT) as target, observing(target.pid, uprobes=False) as (observation, _evidence):
+    with acting() as target, observing(target.pid, uprobes=False) as (observation, _evidence):
         tell(target, "[os.close(os.open('/dev/zero', os.O_RDONLY)) for _ in range(29)]")
         assert observation.cost() is None, "not before the end"
     cost = observation.cost()
     assert cost is not None
     assert (cost.births_seen, cost.deaths_seen, cost.lost_events) == (29, 29, 0)
     assert (cost.uprobe_hits, cost.uprobe_note) == (None, "switched off")
+    assert cost.bpf_runs is not None
+    assert cost.bpf_runs is not None
     assert cost.bpf_runs > 0
     assert cost.attach_ns is not None
     assert 0 < cost.attach_ns < 20 * 10**9
@@ -196,7 +206,7 @@ def test_without_uprobes_the_dialing_goroutine_is_all_there_is() -> None:
 
 
 def test_a_target_that_ended_is_still_finished() -> None:
-    with python_target(ACT) as target, observing(target.pid) as (observation, evidence):
+    with acting() as target, observing(target.pid) as (observation, evidence):
         tell(target, "held += [os.open('/dev/zero', os.O_RDONLY) for _ in range(11)]")
         target.kill()
         target.wait(20)
