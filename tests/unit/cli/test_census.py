@@ -31,7 +31,8 @@ def test_it_counts_the_descriptors_of_this_process(capsys: pytest.CaptureFixture
     assert ran.status in {0, 1}
     report = json.loads(ran.out)
     assert report["window"]["mode"] == "single"
-    assert abs(report["target"]["open_descriptors"] - alive) <= 2  # what the look itself holds
+    # This process looks at itself: what the look holds meanwhile (netlink, BPF) is counted, too.
+    assert 0 <= report["target"]["open_descriptors"] - alive <= 12
     assert report["descriptors"]["by_kind"]["device"] >= 23
 
 

@@ -59,7 +59,7 @@ def test_entry_probes_hit_exactly_and_stop_with_the_object(attach_type: int) -> 
         processes = held.map("processes")
         processes.update(os.getpid().to_bytes(4, "little"), np.zeros(1, processes.value).tobytes())
         attached = held.attach_uprobes("on_join", path, [(offset, 1)], pid=os.getpid())
-        assert tuple(attached) == (("multi", 1) if attach_type else ("perf", 1))
+        assert (attached.way, attached.places) == (("multi", 1) if attach_type else ("perf", 1))
         for _ in range(23):
             LIBC.getppid()
         assert hits(held) == 23
