@@ -28,8 +28,8 @@ from live_runs import FAST, ROOT, until
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 KILLS = int(os.environ.get("LEADLINE_KILLS", "10"))
-LAST_MOMENT_S = 1.8
-"""Attaching takes less than half a second, and looks come twice a second: this covers start, attachment and several looks."""
+LAST_MOMENT_S = 1.2
+"""Half of the moments count from the start of the process, half from its word that it is attached; looks come twice a second."""
 NEXT_ID = {"prog": 11, "map": 12, "link": 31}
 """BPF_PROG_GET_NEXT_ID and its like (linux/bpf.h)."""
 BPF_CALL = {"x86_64": 321, "aarch64": 280}[platform.machine()]
@@ -90,17 +90,23 @@ def leadline_at(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "leadline", *command],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
     )  # fmt: skip
+    assert process.stderr is not None
     try:
         yield process
     finally:
         process.kill()
         process.wait(20)
+        process.stderr.close()
 
 
-def killed_after(process: subprocess.Popen[bytes], moment_s: float, target: int) -> Held:
+def killed_after(process: subprocess.Popen[bytes], moment: tuple[bool, float], target: int) -> Held:
     """Kill leadline at a moment and return what it held in it."""
+    is_attached, moment_s = moment
+    if is_attached:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(b"watching ")
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(moment_s)
     process.send_signal(signal.SIGSTOP)
@@ -124,11 +130,11 @@ def assert_nothing_left(held: Held, target: int) -> None:
     until(lambda: not any(Path(f"/proc/{child}").exists() for child in held.children), "the end of children")
 
 
-def moments(count: int, seed: int) -> list[float]:
-    """Return moments that cover the whole time, each at random within its share of it."""
+def moments(count: int, seed: int) -> list[tuple[bool, float]]:
+    """Return (after attaching, seconds) that cover the whole time, each at random within its share of it."""
     rng = random.Random(seed)
     share = LAST_MOMENT_S / count
-    return [share * (number + rng.random()) for number in range(count)]
+    return [(number % 2 == 0, share * (number + rng.random())) for number in range(count)]
 
 
 def test_a_client_under_probes_goes_on_whenever_leadline_is_killed() -> None:
@@ -136,9 +142,9 @@ def test_a_client_under_probes_goes_on_whenever_leadline_is_killed() -> None:
     with lab.start("http-body-leak", FAST) as running:
         assert breakpoints(running.pid) == 0
         seen = Held()
-        for moment_s in moments(KILLS - KILLS // 2, 1):
+        for moment in moments(KILLS - KILLS // 2, 1):
             with leadline_at(["trace", str(running.pid), "-d", "10m"]) as process:
-                held = killed_after(process, moment_s, running.pid)
+                held = killed_after(process, moment, running.pid)
             assert_nothing_left(held, running.pid)
             seen.breakpoints += held.breakpoints
             for what, numbers in held.ids.items():
@@ -152,9 +158,9 @@ def test_a_client_under_probes_goes_on_whenever_leadline_is_killed() -> None:
 def test_a_server_answers_whenever_leadline_is_killed() -> None:
     with lab.start("file-leak", FAST) as running:
         seen = Held()
-        for moment_s in moments(KILLS // 2, 2):
+        for moment in moments(KILLS // 2, 2):
             with leadline_at(["trace", str(running.pid), "-d", "10m", "--until-sure"]) as process:
-                held = killed_after(process, moment_s, running.pid)
+                held = killed_after(process, moment, running.pid)
             assert_nothing_left(held, running.pid)
             for what, numbers in held.ids.items():
                 seen.ids[what] |= numbers
