@@ -110,7 +110,9 @@ def judge_report(program: LabProgram, report: dict[str, Any]) -> CheckResult:
     """Compare a report document with what the catalog says was planted."""
     loud = [finding for finding in report["findings"] if finding["severity"] != "info"]
     codes = tuple(dict.fromkeys(finding["code"] for finding in loud))
-    problems = [f"{code} was not found" for code in program.expects if code not in codes]
+    problems = [
+        f"{code} was not found{_said_instead(report, code)}" for code in program.expects if code not in codes
+    ]
     problems += [
         f"{finding['code']} is a false alarm: {finding['title']}"
         for finding in loud
@@ -120,6 +122,13 @@ def judge_report(program: LabProgram, report: dict[str, Any]) -> CheckResult:
     if main:
         problems += _site_problems(program, main)
     return CheckResult(program.name, tuple(problems), codes)
+
+
+def _said_instead(report: dict[str, Any], code: str) -> str:
+    """Return what the rule said instead, for whoever has to find out why."""
+    said = [one["missing"] for one in report.get("not_judged", ()) if one["code"] == code]
+    said += [one["reason"] for one in report.get("cleared", ()) if one["code"] == code]
+    return f": {'; '.join(said)}" if said else ""
 
 
 def _site_problems(program: LabProgram, findings: Iterable[dict[str, Any]]) -> list[str]:

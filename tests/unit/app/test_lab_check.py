@@ -48,6 +48,13 @@ def test_nothing_found_is_a_miss() -> None:
     assert judged().problems == ("FDL103 was not found",)
 
 
+def test_a_miss_tells_what_the_rule_said_instead() -> None:
+    said = {"not_judged": [{"code": "FDL103", "missing": "too few"}, {"code": "FDL101", "missing": "other"}]}
+    assert judge_report(FILE_LEAK, {"findings": [], **said}).problems == ("FDL103 was not found: too few",)
+    said = {"cleared": [{"code": "FDL103", "reason": "a plateau"}]}
+    assert judge_report(FILE_LEAK, {"findings": [], **said}).problems == ("FDL103 was not found: a plateau",)
+
+
 def test_information_is_no_finding() -> None:
     assert judged(finding(severity="info")).problems == ("FDL103 was not found",)
     assert judged(finding(), finding("FDL120", severity="info")).is_right
