@@ -74,7 +74,7 @@ def check_program(name: str, trace_args: Sequence[str] = ()) -> CheckResult:
     """Run a program, trace it from outside as a user would, and compare the report with what was planted."""
     program = lab.find(name)
     try:
-        with lab.start(name, hold=True) as running:
+        with lab.start(name, program.endless, hold=True) as running:
             command = [
                 sys.executable,
                 "-m",
@@ -86,7 +86,7 @@ def check_program(name: str, trace_args: Sequence[str] = ()) -> CheckResult:
                 "--json",
             ]
             trace = subprocess.Popen(
-                [*command, "--exit-zero", *(["--follow"] if name == "child-leak" else []), *trace_args],
+                [*command, "--exit-zero", *program.watch, *trace_args],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
             try:

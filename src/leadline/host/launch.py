@@ -8,6 +8,7 @@ Ctrl-C, Ctrl-Z and reading from the terminal work as if leadline were not there.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import select
@@ -27,6 +28,8 @@ __all__ = ["Exit", "Launched", "launch"]
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 _RELEASE, _READY = b"g", b"r"
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 _FROM_TERMINAL = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGHUP})
 _DEFAULT_AGAIN = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores these, and exec would hand that down
@@ -196,6 +199,8 @@ def _become(command: list[str], environment: dict[str, str] | None, gate: int, r
         for number in _DEFAULT_AGAIN + _FORWARDED:
             if number in _DEFAULT_AGAIN or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
+        # Outlives exec: when leadline is killed, the command is asked to end as well, and nothing is left behind.
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         os.write(report, _READY)
         if os.read(gate, 1) != _RELEASE:  # leadline went away without releasing
             os._exit(_NOT_EXECUTABLE)
