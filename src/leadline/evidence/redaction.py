@@ -46,6 +46,7 @@ _TOKEN = re.compile(
 _SCHEME = re.compile(r"(?i)\b(bearer|basic|digest|negotiate)\s+(?!\[redacted\])\S+")
 _SCHEMES = ("bearer", "basic", "digest", "negotiate")
 _HEADER = re.compile(r"^([A-Za-z][\w-]*):(?!//)\s*\S")
+MAX_PASSES = 16
 _PASSWORD_IN_SHORT_FLAG = ("mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump")
 
 
@@ -66,6 +67,16 @@ def redact_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
     >>> redact_arguments(["srv", "--token=abc", "--password", "x", "-listen=:80", "DB_URL=pg://u:p@h/d"])
     ('srv', '--token=[redacted]', '--password', '[redacted]', '-listen=:80', 'DB_URL=[redacted]')
     """
+    kept = tuple(arguments)
+    # Hiding a word may show that the next one is a secret: again, until nothing changes, so that doing it twice changes nothing.
+    for _ in range(MAX_PASSES):
+        before, kept = kept, _redact_once(kept)
+        if kept == before:
+            break
+    return kept
+
+
+def _redact_once(arguments: Sequence[str]) -> tuple[str, ...]:
     program = arguments[0].rpartition("/")[2] if arguments else ""
     kept: list[str] = []
     hide_next = False
@@ -174,7 +185,7 @@ def _redact_argument(argument: str, program: str) -> str:
     if program in _PASSWORD_IN_SHORT_FLAG and argument.startswith("-p") and len(argument) > 2:
         return f"-p{MARK}"
     if " " in argument:
-        return " ".join(redact_arguments(argument.split(" ")))
+        return " ".join(_redact_once(argument.split(" ")))
     return redact_text(_USER_AT.sub(f"{MARK}@", argument) if "://" not in argument else argument)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leadline.evidence import Evidence
@@ -93,6 +93,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(st.lists(PIECES, max_size=6).map("".join) | st.text(), max_size=6))
+@example(["--token", "--tokenu:p@h"])
 def test_redacting_twice_changes_nothing(arguments: list[str]) -> None:
     once = redact_arguments(arguments)
     assert redact_arguments(once) == once
