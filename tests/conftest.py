@@ -38,6 +38,16 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     return Golden(accept=bool(request.config.getoption("--accept")))
 
 
+@pytest.fixture(autouse=True)
+def _plain_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give unit tests the same terminal and no CI, whoever runs them."""
+    if not request.path.is_relative_to(TESTS / "unit"):
+        return
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "LINES", "CI", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip live tests that cannot run here, with reason and remedy, or fail them where they must run."""
     if item.get_closest_marker("live") is None:
