@@ -2,9 +2,10 @@
 
 The job is to count births by call and stack, and deaths by close.
 
-Each tool is measured in alternating pairs with nothing attached, on the same server process, with the same number of requests;
-the figure is the median of the pairs' ratios. CPU is what the scheduler counts for the server's threads (schedstat), so it holds what tracing
-adds inside its system calls. Then leadline's own cost: CPU and memory at 5,000 births per second, time to the first event.
+Each tool is measured in alternating pairs with nothing attached, on the same server process, with the same number of
+requests; the figure is the median of the pairs' ratios. CPU is what the scheduler counts for the server's threads
+(schedstat), so it holds what tracing adds inside its system calls. Then leadline's own cost: CPU and memory at 5,000 births
+per second, and the time to attach.
 """
 
 from __future__ import annotations
