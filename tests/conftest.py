@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +13,8 @@ from hypothesis import HealthCheck, settings
 
 from house import live, purity
 from house.golden import Golden
+from leadline.lab import find_go
+from leadline.model import LeadlineError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,6 +28,14 @@ settings.register_profile(
     "leadline", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("leadline")
+
+
+def pytest_configure() -> None:
+    """Put a Go on the path where none is: the one that the lab has fetched, or fetches where live tests must run."""
+    if shutil.which("go") is None:
+        with suppress(LeadlineError):
+            go = find_go(may_install=live.must_run()).path
+            os.environ["PATH"] = f"{go.parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
