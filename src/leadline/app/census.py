@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,7 +23,7 @@ from leadline.formats.proclimits import parse_limits
 from leadline.formats.procstat import parse_stat
 from leadline.formats.proctable import descriptors_from_links
 from leadline.host import LiveHost
-from leadline.model import AccessError, Malformed, TargetGone
+from leadline.model import AccessError, Malformed, TargetGone, printable
 from leadline.report.census import process_rows
 from leadline.report.census_text import render_processes
 
@@ -56,15 +57,31 @@ def census_all(*, as_json: bool, verbose: bool) -> str:
     unread_count = _read_all(LiveHost(), evidence)
     rows = process_rows(evidence)
     if as_json:
-        return (
-            msgspec.json.format(
-                msgspec.json.encode({"schema_version": 1, "processes": rows, "unread": unread_count})
-            ).decode()
-            + "\n"
-        )
+        return _document(evidence, [row.pid for row in rows], unread_count)
     width = min(shutil.get_terminal_size((80, 24)).columns, MAX_WIDTH)
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     return render_processes(rows, width=width, color=color, verbose=verbose, unread_count=unread_count)
+
+
+def _document(evidence: Evidence, order: list[int], unread_count: int) -> str:
+    """Return the processes as a JSON document, in numbers, in the order of the table."""
+    kinds: dict[int, Counter[str]] = {}
+    for descriptor in evidence.all(Descriptor):
+        kinds.setdefault(descriptor.pid, Counter())[descriptor.kind.value] += 1
+    processes = {process.pid: process for process in evidence.all(ProcessInfo)}
+    rows = [
+        {
+            "pid": pid,
+            "comm": printable(processes[pid].comm),
+            "open_descriptors": kinds.get(pid, Counter()).total(),
+            "nofile_soft": processes[pid].nofile_soft,
+            "nofile_hard": processes[pid].nofile_hard,
+            "by_kind": dict(kinds.get(pid, Counter()).most_common()),
+        }
+        for pid in order
+    ]
+    document = {"schema_version": 1, "processes": rows, "unread": unread_count}
+    return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
 
 
 def _read_all(host: Host, evidence: Evidence) -> int:

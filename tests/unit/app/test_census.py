@@ -87,8 +87,8 @@ def test_all_processes_are_told_fullest_first_with_ours_among_them(held: set[int
     assert document["schema_version"] == 1
     assert document["unread"] >= 0
     rows = {row["pid"]: row for row in document["processes"]}
-    assert rows[ME]["open_count"] >= COUNT
-    opens = [row["open_count"] for row in document["processes"]]
+    assert rows[ME]["open_descriptors"] >= COUNT
+    opens = [row["open_descriptors"] for row in document["processes"]]
     assert opens == sorted(opens, reverse=True)
 
 
