@@ -136,7 +136,7 @@ def report(pid: int, expected: int, rounds: int) -> int:
     print_table(times)
     median = statistics.median(wall for wall, _ in times["leadline census"])
     print(f"goal: at most {GOAL_S} s: {'met' if median <= GOAL_S else 'MISSED'} ({median:.3f} s)")
-    return 0 if median <= GOAL_S else 1
+    return 0 if median <= GOAL_S else 3
 
 
 if __name__ == "__main__":
