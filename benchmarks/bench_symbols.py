@@ -137,7 +137,7 @@ def main() -> int:
 
 
 def report(rows: list[Row], verdicts: list[tuple[str, int, int, int, float]]) -> int:
-    """Print both tables; return 1 when a goal is missed."""
+    """Print both tables; return 3 when a goal is missed."""
     print(
         f"\n{'binary':28}{'MiB':>7}{'functions':>11}{'open ms':>9}{'find ms':>9}{'10k addr s':>12}{'frames':>8}"
     )

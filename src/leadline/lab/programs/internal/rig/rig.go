@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -63,6 +64,11 @@ func Main(s Service) {
 	n := flag.Int("n", s.N, "how many (0: no end)")
 	rate := flag.Float64("rate", s.Rate, "operations per second")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		// A second process is started with our own arguments before its role: after a stray word it would not see the role.
+		fmt.Fprintf(os.Stderr, "%s takes flags only, not %q\n", filepath.Base(os.Args[0]), flag.Arg(0))
+		os.Exit(2)
+	}
 	r := &Rig{N: *n, Rate: *rate, Listen: *flagListen, Peer: *flagPeer, service: s, goAhead: make(chan struct{})}
 	r.hold = *flagHold
 	r.external = *flagPeer != ""
