@@ -101,6 +101,9 @@ def _is_left_open(table: Table, birthplace: Birthplace) -> bool:
         return False
     if _RUNTIMES_OWN & set(table.functions(birthplace)):
         return False
+    frames = table.frames(birthplace.stack)
+    if frames and all(frame.role == "runtime" for frame in frames):
+        return False  # what the runtime reads at its start, such as the CPU quota
     if site is not None and site.role == "std" and not _is_repeated(table, birthplace):
         return False  # the library's own, such as a resolver's socket
     return assess_birthplace(table, birthplace).assessment.shape is not Shape.LEAKING
