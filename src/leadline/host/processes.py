@@ -67,7 +67,8 @@ def open_object(files: FileTree, pid: int, entry: MappedFile) -> memoryview | No
 
     Tried in turn: proc/PID/map_files (needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE) and, for the program itself,
     proc/PID/exe lead to the very file, deleted or not. The path inside the process's own root may meanwhile name another
-    file, so its inode is compared. A file that is cut short while it is mapped would kill leadline as it would the
+    file, so its inode is compared; of a process that has ended since its maps were read, the same path in leadline's root is
+    taken when it has that inode. A file that is cut short while it is mapped would kill leadline as it would the
     process that runs it; the kernel refuses that for running programs.
     """
     if entry.path == "[vdso]":
@@ -82,6 +83,8 @@ def open_object(files: FileTree, pid: int, entry: MappedFile) -> memoryview | No
         view = _map_file(f"{process}/exe")
     if view is None and not entry.path.endswith(_DELETED):
         view = _map_file(f"{process}/root{entry.path}", expected_inode=entry.inode)
+        if view is None and _has_ended(f"{process}/exe"):
+            view = _map_file(entry.path, expected_inode=entry.inode)
     return view
 
 
@@ -91,6 +94,17 @@ def open_program(files: FileTree, pid: int) -> memoryview | None:
     if view is None and not files.process_exists(pid):
         raise TargetGone(f"there is no process {pid}")
     return view
+
+
+def _has_ended(exe: str) -> bool:
+    """Return whether a process has ended: a zombie still has its directory, but no program."""
+    try:
+        os.readlink(exe)  # noqa: PTH115  only whether it is there
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _link(path: str) -> str | None:

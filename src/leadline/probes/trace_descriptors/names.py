@@ -40,6 +40,8 @@ class Names:
             maps = parse_maps(self._host.read_proc(f"{pid}/maps"))
         except (AccessError, Malformed):
             return None
+        if not len(maps):
+            return None  # it is ending: its memory is gone already, its directory is not
         known = self._images.get(image)
         if known is not None:
             known.update(maps)

@@ -388,6 +388,7 @@ class DescriptorObservation:
         """
         references: dict[int, int] = {}
         found: list[Descriptor] = []
+        self._tracker.harvest(thorough=True)
         for pid in self._living():
             try:
                 rows = self._tracker.reconcile(pid).rows

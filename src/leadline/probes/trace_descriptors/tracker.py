@@ -385,13 +385,22 @@ class Tracker:
         self.unknown_found += len(came)
         return came
 
-    def harvest(self) -> int:
+    def harvest(self, *, thorough: bool = False) -> int:
         """Take ended processes out of the kernel's maps and keep what they left here; return how many there were.
 
         ``sites``, ``ended`` and ``processes`` still tell of them. Call it now and then when following children, so that the
         maps do not fill up with the dead.
+
+        Args:
+            thorough: also find processes whose end was overwritten, because ``add`` wrote their record in that very moment:
+                their descriptors are marked as open at exit. It reads all lives, so it is for the end of a window.
         """
         processes = self.processes()
+        if thorough:
+            keys, values = self._object_now.map("fds").dump()
+            left = keys["tgid"][values["state"] == (_FD_ALIVE | _FD_AT_EXIT)]
+            overwritten = (processes["ended_ns"] == 0) & np.isin(processes["tgid"], left)
+            processes["ended_ns"][overwritten] = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         gone = processes[(processes["ended_ns"] != 0) & ~np.isin(processes["tgid"], list(self._ended))]
         if not len(gone):
             return 0
