@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from leadline import lab
+from leadline.lab import find_go
 from leadline.model import Severity
 from live_runs import Done, is_planted, leadline
 
@@ -52,6 +55,46 @@ def test_a_fixed_program_passes(tmp_path: Path) -> None:
     assert (done.status, done.loud()) == (0, [])
     births = [one for one in done.document["birthplaces"] if one["kind"] == "file"]
     assert sum(one["births"] for one in births) >= 20, "its files were seen"
+
+
+AT_ONCE = """package main
+
+import "os"
+
+var keep []*os.File
+
+func leak() {
+	file, err := os.Open(os.Args[0])
+	if err != nil {
+		panic(err)
+	}
+	keep = append(keep, file)
+}
+
+func main() {
+	for i := 0; i < 23; i++ {
+		leak()
+	}
+}
+"""
+
+
+def test_a_program_that_ends_at_once_is_named_each_time(tmp_path: Path) -> None:
+    """It lives for some milliseconds, so that it ends while its symbols are opened, in ever different steps of that."""
+    (tmp_path / "main.go").write_text(AT_ONCE)
+    binary = tmp_path / "at-once"
+    build = [str(find_go().path), "build", "-ldflags=-s -w", "-o", str(binary), str(tmp_path / "main.go")]
+    subprocess.run(
+        build,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "GOFLAGS": "-buildvcs=false", "GO111MODULE": "off"},
+    )
+    with ThreadPoolExecutor(3) as pool:
+        runs = list(pool.map(lambda _: run(str(binary), options=()), range(18)))
+    assert [done.status for done in runs] == [1] * 18
+    for done in runs:
+        assert "23 files opened at main.leak (main.go:8)" in done.err + done.out, done
 
 
 @pytest.mark.parametrize("status", [0, 1, 7, 125])

@@ -62,6 +62,7 @@ class Process:
     def __init__(self, content: bytes, at: int = TEXT) -> None:
         self.content, self.at, self.inode = content, at, 77
         self.is_alive = self.may_read = True
+        self.is_ending = False
         self.libraries: list[str] = []
         self.reads: list[str] = []
 
@@ -71,6 +72,8 @@ class Process:
             raise TargetGone(f"{path}: gone")
         if not self.may_read:
             raise NotPermitted(f"{path}: EACCES")
+        if self.is_ending:
+            return b""
         image = ElfImage(self.content)
         (text,) = (load for load in image.segments if load.is_executable)
         lines = [f"{self.at:x}-{self.at + 4096:x} r-xp {text.offset:08x} 08:01 {self.inode} /srv/app"]
@@ -195,6 +198,18 @@ def test_a_process_that_cannot_be_read_is_not_opened(lost: str) -> None:
     names = names_of(process)
     assert names.open(IMAGE) is None
     assert not names.knows(IMAGE)
+
+
+def test_a_process_without_memory_left_is_not_opened_and_what_was_known_stays() -> None:
+    process = Process(HTTP_CLIENT)
+    names = names_of(process)
+    process.is_ending = True
+    assert names.open(IMAGE) is None
+    process.is_ending = False
+    names.open(IMAGE)
+    process.is_ending = True
+    assert names.open(IMAGE) is None
+    assert names.resolve(IMAGE, (ADDRESS[QUEUE] + 8,))[0][0].function == QUEUE
 
 
 def test_names_stay_when_the_process_is_gone() -> None:
