@@ -259,7 +259,8 @@ def _because(
         )
     if living.earlier:
         says = (
-            f"{living.earlier} of them were dialed before tracing began, used in the window, and lost in it."
+            f"{living.earlier} of them {'was' if living.earlier == 1 else 'were'} dialed before tracing began,"
+            " used in the window, and lost in it."
         )
         because.append(Because(evidence=evidence, layer=Layer.KERNEL, says=says))
     if older:
