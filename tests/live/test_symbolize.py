@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import symbol_twins as twins_of
-from leadline.formats.framerole import site_of
 from leadline.formats.procmaps import ProcMaps, parse_maps
 from leadline.formats.symbolize import ProcessSymbols
 from leadline.host import LiveHost
+from leadline.probes.trace_descriptors.birthplaces import pick_site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,8 @@ def test_a_deleted_and_stripped_binary_is_named(tmp_path: Path) -> None:
         [scene] = [scene for scene in scenes if scene.name == "inlined across packages"]
         assert twins_of.logical_frames(symbols, scene) == scene.frames
         frames = symbols.resolve(scene.pcs)
-        site = site_of([frame for frame in frames if frame.function != "main.record"])
+        shown = tuple(frame for frame in frames if frame.function != "main.record")
+        site, _ = pick_site([("acquired", shown)])
         assert site is not None
         assert (site.function, site.role) == ("main.main.func1", "app")
         assert symbols.function_offset("net/http.(*Transport).queueForDial") is not None

@@ -7,14 +7,12 @@ build info tells the modules; file paths decide where it is silent (Bazel, GOPAT
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import unquote
 
 from leadline.formats.gobuildinfo import GoBuildInfo
-from leadline.model import SiteFrame
 
-__all__ = ["RoleBook", "package_of", "shown_name", "site_of"]
+__all__ = ["RoleBook", "package_of", "shown_name"]
 
 # Packages below runtime/ that users call; the rest is the runtime's own machinery.
 _RUNTIME_PUBLIC = tuple(
@@ -121,16 +119,3 @@ class RoleBook:
 
 def _is_below(package: str, roots: tuple[str, ...]) -> bool:
     return any(package == root or package.startswith(root + "/") for root in roots)
-
-
-def site_of(frames: Sequence[SiteFrame]) -> SiteFrame | None:
-    """Return the frame that a report names: the nearest of the user's own code.
-
-    Without one: the nearest of a third-party module, then of native code that has a name, then of the standard library.
-    Frames come leaf first; None when there is none of these (only runtime frames or unknown addresses).
-    """
-    for role in ("app", "module", "native", "std"):
-        for frame in frames:
-            if frame.role == role and not frame.function.startswith("?"):
-                return frame
-    return None

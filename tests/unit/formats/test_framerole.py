@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline.formats.framerole import RoleBook, package_of, shown_name, site_of
+from leadline.formats.framerole import RoleBook, package_of, shown_name
 from leadline.formats.gobuildinfo import GoBuildInfo, GoModule, parse_module_text
-from leadline.model import SiteFrame
 
 GOROOT = "/usr/local/go"
 SHOP = RoleBook(
@@ -137,33 +136,6 @@ def test_packages_with_type_arguments_and_escapes() -> None:
 def test_names_are_shown_as_go_prints_them() -> None:
     assert shown_name("main.(*Box[go.shape.map[string]int]).Open.func1") == "main.(*Box[...]).Open.func1"
     assert shown_name("main.Map[...]") == "main.Map[...]"
-
-
-def stack(*roles: str) -> list[SiteFrame]:
-    return [SiteFrame(function=f"f{number}", role=role) for number, role in enumerate(roles)]
-
-
-@pytest.mark.parametrize(
-    ("roles", "name"),
-    [
-        (("std", "module", "app", "app", "runtime"), "f2"),
-        (("runtime", "std", "module", "std", "module"), "f2"),
-        (("runtime", "std", "std", "runtime"), "f1"),
-        (("native", "native", "runtime", "app"), "f3"),
-        (("runtime", "native", "std"), "f1"),
-        (("runtime", "runtime"), None),
-        ((), None),
-    ],
-)
-def test_the_site_is_the_nearest_frame_of_the_most_owned_code(
-    roles: tuple[str, ...], name: str | None
-) -> None:
-    found = site_of(stack(*roles))
-    assert (found and found.function) == name
-
-
-def test_unknown_frames_are_never_the_site() -> None:
-    assert site_of([SiteFrame(function="?"), SiteFrame(function="?", role="app")]) is None
 
 
 @given(st.text(max_size=60), st.none() | st.text(max_size=40))
