@@ -9,7 +9,7 @@ What it cannot see: where a descriptor came from that was open before, that io_u
 in its list; these appear with origin before, inherited or unknown. Stacks of native code built without frame pointers are short.
 Requirements: Linux 5.17 with BTF, CAP_BPF and CAP_PERFMON; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH for names of files and
 frames in other users' processes. Without them `trace_snapshots` looks instead.
-Overhead: about 0.1 us on every system call of the host while it is attached, and about 1 us for each birth with its death; see
+Overhead: about 0.1 us on every system call of the host while it is attached, and about 1.6 us for each birth with its death; see
 benchmarks/results/. A join probe costs 2 to 3 us per dial, not per request. The target is never stopped, and only read.
 Sources: Linux fs/file.c, kernel/bpf/task_iter.c; Go net/http/transport.go (queueForDial), net/dial.go (DialContext).
 """
