@@ -103,7 +103,9 @@ def evidence_page() -> str:
     ]
     for name, kind in kinds.KINDS.items():
         lines += ["", f"## {name}", "", *_kind_section(kind)]
-    nested: list[type[msgspec.Struct]] = [kinds.Listener, kinds.LifetimeBucket, kinds.BirthSample]
+    nested: list[type[msgspec.Struct]] = [
+        kinds.Listener, kinds.LifetimeBucket, kinds.BirthSample, kinds.PoolHolder, kinds.RetentionRoot,
+    ]  # fmt: skip
     lines += ["", "## Records inside records"]
     for part in nested:
         lines += ["", f"### {part.__name__}", "", *_kind_section(part)]

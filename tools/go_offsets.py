@@ -36,28 +36,128 @@ FROM_PYPI = (
 )  # fmt: skip
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64"}
 
-FIELDS = {
-    "runtime.g": "stack m sched syscallsp syscallpc atomicstatus goid waitsince waitreason trackingSeq lockedm "
-    "parentGoid gopc startpc waiting labels",
-    "runtime.gobuf": "sp pc g bp",
-    "runtime.m": "procid curg p",
-    "runtime.pollDesc": "fd rg wg closing rd wd",
-    "runtime.sudog": "g elem c",
-    "runtime.moduledata": "funcnametab cutab filetab pctab pclntable ftab minpc text etext data edata bss ebss noptrbss "
-    "enoptrbss types etypes rodata gofunc next",
-    "runtime.mspan": "startAddr npages nelems spanclass state elemsize",
-    "internal/poll.FD": "Sysfd pd",
-    "net.netFD": "family net laddr raddr",
-    "net/http.persistConn": "cacheKey conn numExpectedResponses idleAt reused",
-    "net/http.connectMethodKey": "proxy scheme addr",
+# Short name: (names in DWARF, newest last), fields. What a release does not have is "-" in the table.
+FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "g": (
+        ("runtime.g",),
+        """stack m sched syscallsp syscallpc atomicstatus goid waitsince waitreason trackingSeq lockedm parentGoid gopc startpc
+        waiting labels _panic _defer param parkingOnChan""",
+    ),
+    "gobuf": (("runtime.gobuf",), "sp pc g bp"),
+    "m": (("runtime.m",), "procid curg p g0 id alllink lockedg"),
+    "p": (("runtime.p",), "id status m runqhead runqtail runnext"),
+    "schedt": (("runtime.schedt",), "runq runqsize nmidle nmspinning gcwaiting"),
+    "pollDesc": (("runtime.pollDesc",), "fd rg wg closing rd wd"),
+    "sudog": (("runtime.sudog",), "g next prev elem c isSelect waitlink"),
+    "hchan": (("runtime.hchan",), "qcount dataqsiz buf elemsize closed elemtype sendx recvx recvq sendq"),
+    "waitq": (("runtime.waitq",), "first last"),
+    "_defer": (("runtime._defer",), "sp pc fn link"),
+    "moduledata": (
+        ("runtime.moduledata",),
+        """funcnametab cutab filetab pctab pclntable ftab minpc text etext data edata bss ebss noptrdata enoptrdata noptrbss
+        enoptrbss types etypes rodata gofunc next gcdatamask gcbssmask""",
+    ),
+    "mspan": (
+        ("runtime.mspan",),
+        "startAddr npages nelems freeindex allocCount spanclass state elemsize sweepgen allocBits gcmarkBits largeType",
+    ),
+    "mheap": (("runtime.mheap",), "allspans sweepgen"),
+    "mstats": (("runtime.mstats",), "last_gc_nanotime last_gc_unix numgc"),
+    "gcControllerState": (
+        ("runtime.gcControllerState",),
+        "gcPercent heapLive heapMarked heapGoal gcPercentHeapGoal",
+    ),
+    "abi.Type": (("internal/abi.Type",), "Size_ PtrBytes Hash TFlag Kind_ Str"),
+    "poll.FD": (("internal/poll.FD",), "fdmu Sysfd pd csema isBlocking IsStream"),
+    "netFD": (("net.netFD",), "family net laddr raddr isConnected"),
+    "os.file": (("os.file",), "pfd name"),
+    "persistConn": (
+        ("net/http.persistConn",),
+        "cacheKey conn numExpectedResponses idleAt reused alt t tlsState br bw reqch writech closech closed broken isProxy",
+    ),
+    "connectMethodKey": (("net/http.connectMethodKey",), "proxy scheme addr"),
+    "wantConn": (("net/http.wantConn",), "cm key pc ready"),
+    "connectMethod": (("net/http.connectMethod",), "targetScheme targetAddr"),
+    "Transport": (
+        ("net/http.Transport",),
+        "idleConn idleConnWait connsPerHost MaxIdleConns MaxIdleConnsPerHost MaxConnsPerHost IdleConnTimeout DisableKeepAlives",
+    ),
+    "bodyEOFSignal": (("net/http.bodyEOFSignal",), "body closed rerr fn"),
+    "http.conn": (
+        ("net/http.conn",),
+        "server rwc remoteAddr tlsState r bufr bufw curReq curState hijackedv",
+    ),
+    "http.connReader": (("net/http.connReader",), "conn rwc inRead hasByte"),
+    "http.Server": (
+        ("net/http.Server",),
+        "Addr Handler ReadTimeout ReadHeaderTimeout WriteTimeout IdleTimeout inShutdown listeners activeConn",
+    ),
+    "http.Request": (("net/http.Request",), "Method URL Host"),
+    "http2ClientConn": (
+        ("net/http.http2ClientConn", "net/http/internal/http2.ClientConn"),
+        "t tconn idleTimeout closing closed streams streamsReserved nextStreamID lastActive lastIdle br bw fr",
+    ),
+    "http2serverConn": (
+        ("net/http.http2serverConn", "net/http/internal/http2.serverConn"),
+        "srv hs conn handler streams curClientStreams curHandlers",
+    ),
+    "tls.Conn": (("crypto/tls.Conn",), "conn isClient handshakeStatus isHandshakeComplete vers"),
+    "bufio.Reader": (("bufio.Reader",), "buf rd r w"),
+    "bufio.Writer": (("bufio.Writer",), "err buf n wr"),
+    "sync.Mutex": (("sync.Mutex", "internal/sync.Mutex"), "state sema"),
+    "sync.RWMutex": (("sync.RWMutex",), "w writerSem readerSem readerCount readerWait"),
+    "sync.WaitGroup": (("sync.WaitGroup",), "state sema state1 state2"),
+    "sync.Cond": (("sync.Cond",), "L notify"),
+    "sql.DB": (
+        ("database/sql.DB",),
+        "waitDuration connector mu freeConn connRequests numOpen maxIdleCount maxOpen maxLifetime maxIdleTime waitCount dep",
+    ),
+    "sql.driverConn": (
+        ("database/sql.driverConn",),
+        "db createdAt ci closed finalClosed openStmt inUse returnedAt",
+    ),
+    "sql.Rows": (("database/sql.Rows",), "dc releaseConn rowsi closeStmt closed lasterr"),
+    "sql.Row": (("database/sql.Row",), "err rows"),
+    "sql.Tx": (("database/sql.Tx",), "db dc txi done ctx"),
+    "sql.Conn": (("database/sql.Conn",), "db dc done"),
+    "sql.Stmt": (("database/sql.Stmt",), "db query cg cgds"),
 }
-SIZED = ("runtime.g", "runtime.pollDesc", "runtime.mspan", "net/http.persistConn")
+SIZED = {
+    "g", "pollDesc", "mspan", "persistConn", "sudog", "hchan", "m", "p", "poll.FD", "netFD", "sql.DB", "sql.driverConn",
+    "sql.Rows", "sql.Tx", "http.conn", "http.Server", "http2ClientConn", "http2serverConn", "tls.Conn", "Transport", "sync.Mutex",
+}  # fmt: skip
+
+OPTIONAL = {"abi.Type"}
+"""Structs that older releases do not have under these names."""
 
 PROGRAM = """package main
 
-import "net/http"
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"net/http"
+	"os"
+	"sync"
+)
 
-func main() { http.ListenAndServe("127.0.0.1:0", nil); http.Get("http://127.0.0.1/") }
+func main() {
+	http.ListenAndServe("127.0.0.1:0", nil)
+	http.Get("http://127.0.0.1/")
+	tls.Dial("tcp", "127.0.0.1:1", nil)
+	os.Open("/")
+	var lock sync.RWMutex
+	sync.NewCond(lock.RLocker()).Wait()
+	db, _ := sql.Open("none", "")
+	db.QueryRow("").Scan()
+	rows, _ := db.Query("")
+	rows.Next()
+	tx, _ := db.Begin()
+	tx.Prepare("")
+	conn, _ := db.Conn(context.Background())
+	conn.Close()
+	db.Prepare("")
+}
 """
 
 
@@ -143,51 +243,38 @@ def build(goroot: Path, arch: str, folder: Path) -> Path:
 
 def read_offsets(program: Path) -> dict[str, int | None]:
     """Return ``type.field`` to offset in bytes, None where the release has no such field."""
-    found: dict[str, int | None] = {}
-    missing = set(FIELDS)
+    members: dict[str, dict[str, int]] = {}
+    wanted = {name for names, _ in FIELDS.values() for name in names}
     with program.open("rb") as stream:
         dwarf = ELFFile(stream).get_dwarf_info()
         for unit in dwarf.iter_CUs():
             for die in unit.iter_DIEs():
                 name = die.attributes.get("DW_AT_name")
-                if die.tag != "DW_TAG_structure_type" or name is None:
-                    continue
-                text = name.value.decode()
-                if text in missing:
-                    missing.discard(text)
-                    _read_struct(die, text, found)
-            if not missing:
+                if die.tag == "DW_TAG_structure_type" and name is not None:
+                    text = name.value.decode()
+                    if text in wanted:
+                        members.setdefault(text, _read_struct(die))
+            if wanted == members.keys():
                 break
-    if missing:
-        raise SystemExit(f"{program}: no DWARF for {', '.join(sorted(missing))}")
-    return {field: found[field] for field in _field_names()}
+    missing = [short for short, (names, _) in FIELDS.items() if not any(name in members for name in names)]
+    if set(missing) - OPTIONAL:
+        raise SystemExit(f"{program}: no DWARF for {', '.join(missing)}")
+    found: dict[str, int | None] = {}
+    for short, (names, fields) in FIELDS.items():
+        struct = next((members[name] for name in reversed(names) if name in members), {})
+        wanted_fields = [*(["SIZE"] if short in SIZED else []), *fields.split()]
+        found.update({f"{short}.{field}": struct.get(field) for field in wanted_fields})
+    return found
 
 
-def _short(name: str) -> str:
-    return (
-        name.removeprefix("runtime.").removeprefix("internal/").removeprefix("net/http.").removeprefix("net.")
-    )
-
-
-def _field_names() -> list[str]:
-    names = []
-    for name, fields in FIELDS.items():
-        names += [f"{_short(name)}.SIZE"] if name in SIZED else []
-        names += [f"{_short(name)}.{field}" for field in fields.split()]
-    return names
-
-
-def _read_struct(die: DIE, name: str, found: dict[str, int | None]) -> None:
-    short = _short(name)
+def _read_struct(die: DIE) -> dict[str, int]:
+    """Return the offsets of a struct's members, and its size as ``SIZE``."""
     members = {
         child.attributes["DW_AT_name"].value.decode(): child.attributes["DW_AT_data_member_location"].value
         for child in die.iter_children()
         if child.tag == "DW_TAG_member"
     }
-    if name in SIZED:
-        found[f"{short}.SIZE"] = die.attributes["DW_AT_byte_size"].value
-    for field in FIELDS[name].split():
-        found[f"{short}.{field}"] = members.get(field)
+    return {**members, "SIZE": die.attributes["DW_AT_byte_size"].value}
 
 
 def read_wait_reasons(goroot: Path) -> list[str]:

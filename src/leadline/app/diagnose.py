@@ -15,15 +15,23 @@ from leadline.evidence.kinds import (
     Birthplace,
     CgroupState,
     CloseFailure,
+    Connection,
     Descriptor,
+    DescriptorUse,
+    Goroutine,
+    GoRuntime,
     HostInfo,
     NetCounter,
+    PanicSite,
+    Pool,
     ProcessInfo,
     Refusal,
+    Retention,
     SelfCost,
     SocketState,
     Stack,
     TimelineSample,
+    WaitObject,
     Window,
 )
 from leadline.model import Cleared, Finding, Gap, GapReason, NotJudged
@@ -39,6 +47,9 @@ if TYPE_CHECKING:
 __all__ = ["Diagnosis", "decided", "diagnose"]
 
 _AS_ROOT = "run as root, or with CAP_BPF and CAP_PERFMON; `leadline capabilities` tells what is missing"
+_GOROUTINES = (
+    "leave out --no-runtime, and run as root or with CAP_SYS_PTRACE on a program built with Go 1.21 or later"
+)
 _WORDS: dict[type[msgspec.Struct], tuple[str, str]] = {
     Window: ("the observed window", "collect the case with leadline"),
     Birthplace: (
@@ -62,6 +73,14 @@ _WORDS: dict[type[msgspec.Struct], tuple[str, str]] = {
     HostInfo: ("what this host allows", "collect the case with leadline"),
     SelfCost: ("leadline's own cost and losses", "trace instead of taking one look"),
     Stack: ("stacks", f"trace instead of taking one look; {_AS_ROOT}"),
+    GoRuntime: ("the Go runtime of the process", _GOROUTINES),
+    Goroutine: ("goroutines", _GOROUTINES),
+    DescriptorUse: ("which goroutine waits on which descriptor", _GOROUTINES),
+    Connection: ("what the program does with each connection", _GOROUTINES),
+    Pool: ("connection pools inside the program", _GOROUTINES),
+    WaitObject: ("the channels and locks that goroutines wait for", _GOROUTINES),
+    Retention: ("what keeps connections reachable", "search the heap with --retention"),
+    PanicSite: ("panics that were recovered", f"trace instead of taking one look; {_AS_ROOT}"),
     Gap: ("what could not be seen", "collect the case with leadline"),
 }
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from leadline.evidence.kinds import DescriptorKind
 
 if TYPE_CHECKING:
@@ -164,6 +167,17 @@ class Host(Protocol):
 
         Raises:
             Unsupported: nothing is mapped at the address. NotPermitted. TargetGone.
+        """
+
+    def gather_memory(
+        self, pid: int, addresses: NDArray[np.uint64], sizes: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return many ranges of a process's memory at once, laid end to end, and which could be read whole.
+
+        Bytes of a range that could not be read are zero.
+
+        Raises:
+            NotPermitted. TargetGone.
         """
 
     def open_object(self, pid: int, entry: MappedFile) -> memoryview | None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from leadline.evidence.kinds import KINDS, Birthplace, Descriptor, ProcessInfo
+from leadline.evidence.kinds import KINDS, Birthplace, Connection, Descriptor, Goroutine, Pool, ProcessInfo
 from leadline.evidence.store import Evidence
 from leadline.model import Gap, printable
 
@@ -129,11 +129,27 @@ def _redact_record(record: msgspec.Struct) -> msgspec.Struct:
     elif isinstance(record, Birthplace):
         peers = tuple((redact_text(peer), count) for peer, count in record.peers)
         record = msgspec.structs.replace(record, peers=peers)
+    elif isinstance(record, Goroutine):
+        if not record.labels:
+            return record
+        labels = {redact_text(key): _redact_value(key, value) for key, value in record.labels.items()}
+        record = msgspec.structs.replace(record, labels=labels)
+    elif isinstance(record, Connection):
+        if record.host is None:
+            return record
+        record = msgspec.structs.replace(record, host=redact_text(_USER_AT.sub(f"{MARK}@", record.host)))
+    elif isinstance(record, Pool):
+        record = msgspec.structs.replace(record, name=redact_text(record.name))
     try:
         msgspec.json.encode(record)
     except UnicodeEncodeError:
         return msgspec.convert(_as_utf8(msgspec.to_builtins(record)), type(record))
     return record
+
+
+def _redact_value(name: str, value: str) -> str:
+    """Return the value of a named label: nothing of it when its name speaks of a secret."""
+    return MARK if _SECRET_NAME.search(name) else redact_text(_USER_AT.sub(f"{MARK}@", value))
 
 
 def _is_utf8(text: str) -> bool:

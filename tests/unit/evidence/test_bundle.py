@@ -102,16 +102,16 @@ def test_a_kind_from_the_future_becomes_a_gap() -> None:
     members = [
         *json.loads(msgspec.json.encode(read_manifest(CASE).members)),
         {
-            "kind": "goroutine",
-            "name": "goroutine.jsonl.zst",
+            "kind": "weather",
+            "name": "weather.jsonl.zst",
             "records": 1,
             "size_bytes": len(packed),
             "text_bytes": 3,
             "sha256": hashlib.sha256(packed).hexdigest(),
         },
     ]
-    back = decode_bundle(rebuilt(CASE, {"goroutine.jsonl.zst": packed}, members=members))
-    assert [gap.what for gap in back.all(Gap)][-1] == "evidence of kind goroutine"
+    back = decode_bundle(rebuilt(CASE, {"weather.jsonl.zst": packed}, members=members))
+    assert [gap.what for gap in back.all(Gap)][-1] == "evidence of kind weather"
 
 
 @pytest.mark.parametrize(

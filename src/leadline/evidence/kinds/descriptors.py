@@ -1,11 +1,4 @@
-"""The kinds of evidence about descriptors, typed.
-
-Every record is frozen and tagged; a bundle keeps one member per kind, one record per line. Times are integer
-nanoseconds with the clock in the name (``mono`` is CLOCK_MONOTONIC, the clock of BPF's ``bpf_ktime_get_ns``; ``boot`` is
-CLOCK_BOOTTIME; ``unix`` is CLOCK_REALTIME). ``None`` means unknown, never zero.
-
-An observed but empty kind (no sockets at all) differs from one that was not observed: see ``Evidence.get``.
-"""
+"""The kinds of evidence about processes, descriptors and sockets."""
 
 from __future__ import annotations
 
@@ -13,10 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
-from leadline.model import Gap, SiteFrame
+from leadline.model import SiteFrame
 
 __all__ = [
-    "KINDS",
     "BirthSample",
     "Birthplace",
     "CgroupState",
@@ -562,22 +554,3 @@ class SelfCost(msgspec.Struct, frozen=True, kw_only=True, tag="self_cost"):
     uprobe_note: str = ""
     reconciles: int = 0
     attach_ns: int | None = None
-
-
-KINDS: dict[str, type[msgspec.Struct]] = {
-    "window": Window,
-    "host_info": HostInfo,
-    "process_info": ProcessInfo,
-    "cgroup_state": CgroupState,
-    "descriptor": Descriptor,
-    "socket_state": SocketState,
-    "net_counter": NetCounter,
-    "stack": Stack,
-    "birthplace": Birthplace,
-    "timeline_sample": TimelineSample,
-    "close_failure": CloseFailure,
-    "refusal": Refusal,
-    "self_cost": SelfCost,
-    "gap": Gap,
-}
-"""Every kind by its name in a bundle, in the order in which members are written."""
