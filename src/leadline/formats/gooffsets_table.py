@@ -29,13 +29,34 @@ g.gopc                                           296             296            
 g.startpc                                        312             312             312             312             312             312
 g.waiting                                        328             328             328             328             328             328
 g.labels                                         360             360             360             360             360             360
+g._panic                                          32              32              32              32              32              32
+g._defer                                          40              40              40              40              40              40
+g.param                                          136             136             136             136             136             136
+g.parkingOnChan                                  185             185             185             185             185             185
 gobuf.sp                                           0               0               0               0               0               0
 gobuf.pc                                           8               8               8               8               8               8
 gobuf.g                                           16              16              16              16              16              16
 gobuf.bp                                          48              48              48              48              48              48
+m.SIZE                                          1008            1008            1008            1008            1000            1000
 m.procid                                          72              72              72              72              72              72
 m.curg                                           192             192             192             192             192             192
 m.p                                              208             208             208             208             208             208
+m.g0                                               0               0               0               0               0               0
+m.id                                             232             232             232             232             232             232
+m.alllink                                        336             336             336             336             336             336
+m.lockedg                                        352             352             352             352             352             352
+p.SIZE                                          8888            8888            8912            8912            8904            8904
+p.id                                               0               0               0               0               0               0
+p.status                                           4               4               4               4               4               4
+p.m                                               56              56              56              56              56              56
+p.runqhead                                       400             400             400             400             400             400
+p.runqtail                                       404             404             404             404             404             404
+p.runnext                                       2456            2456            2456            2456            2456            2456
+schedt.runq                                       96              96              96              96             104             104
+schedt.runqsize                                  112             112             112             112             120             120
+schedt.nmidle                                     40              40              40              40              40              40
+schedt.nmspinning                                 92              92              92              92              92              92
+schedt.gcwaiting                                 224             224             224             224             232             232
 pollDesc.SIZE                                    240             240             240             240             240             240
 pollDesc.fd                                        8               8               8               8               8               8
 pollDesc.rg                                       24              24              24              24              24              24
@@ -43,9 +64,31 @@ pollDesc.wg                                       32              32            
 pollDesc.closing                                  48              48              48              48              48              48
 pollDesc.rd                                      136             136             136             136             136             136
 pollDesc.wd                                      224             224             224             224             224             224
+sudog.SIZE                                        88              88              88              88              88              88
 sudog.g                                            0               0               0               0               0               0
+sudog.next                                         8               8               8               8               8               8
+sudog.prev                                        16              16              16              16              16              16
 sudog.elem                                        24              24              24              24              24              24
 sudog.c                                           80              80              80              80              80              80
+sudog.isSelect                                    52              52              52              52              52              52
+sudog.waitlink                                    64              64              64              64              64              64
+hchan.SIZE                                        96              96              96              96              96              96
+hchan.qcount                                       0               0               0               0               0               0
+hchan.dataqsiz                                     8               8               8               8               8               8
+hchan.buf                                         16              16              16              16              16              16
+hchan.elemsize                                    24              24              24              24              24              24
+hchan.closed                                      28              28              28              28              28              28
+hchan.elemtype                                    32              32              32              32              32              32
+hchan.sendx                                       40              40              40              40              40              40
+hchan.recvx                                       48              48              48              48              48              48
+hchan.recvq                                       56              56              56              56              56              56
+hchan.sendq                                       72              72              72              72              72              72
+waitq.first                                        0               0               0               0               0               0
+waitq.last                                         8               8               8               8               8               8
+_defer.sp                                          8               8               8               8               8               8
+_defer.pc                                         16              16              16              16              16              16
+_defer.fn                                         24              24              24              24              24              24
+_defer.link                                       40              40              40              40              40              40
 moduledata.funcnametab                             8               8               8               8               8               8
 moduledata.cutab                                  32              32              32              32              32              32
 moduledata.filetab                                56              56              56              56              56              56
@@ -59,6 +102,8 @@ moduledata.data                                  208             208            
 moduledata.edata                                 216             216             216             216             216             216
 moduledata.bss                                   224             224             224             224             224             224
 moduledata.ebss                                  232             232             232             232             232             232
+moduledata.noptrdata                             192             192             192             192             192             192
+moduledata.enoptrdata                            200             200             200             200             200             200
 moduledata.noptrbss                              240             240             240             240             240             240
 moduledata.enoptrbss                             248             248             248             248             248             248
 moduledata.types                                 280             280             280             280             296             296
@@ -66,28 +111,213 @@ moduledata.etypes                                288             288            
 moduledata.rodata                                296             296             296             296             312             312
 moduledata.gofunc                                304             304             304             304             320             320
 moduledata.next                                  544             544             544             544             560             560
+moduledata.gcdatamask                            496             496             496             496             512             512
+moduledata.gcbssmask                             512             512             512             512             528             528
 mspan.SIZE                                       144             144             144             144             160             160
 mspan.startAddr                                   24              24              24              24              24              24
 mspan.npages                                      32              32              32              32              32              32
 mspan.nelems                                      56              56              56              56              56              56
+mspan.freeindex                                   48              48              48              48              48              48
+mspan.allocCount                                  96              96              96              96              96              96
 mspan.spanclass                                   98              98              98              98              98              98
 mspan.state                                       99              99              99              99              99              99
 mspan.elemsize                                   104             104             104             104             104             104
+mspan.sweepgen                                    88              88              88              88              88              88
+mspan.allocBits                                   72              72              72              72              72              72
+mspan.gcmarkBits                                  80              80              80              80              80              80
+mspan.largeType                                    -               -               -               -               -               -
+mheap.allspans                                 65848           65848           65856           65856           65824           65824
+mheap.sweepgen                                 65840           65840           65848           65848           65816           65816
+mstats.last_gc_nanotime                         5944            5944            7720            7720            7720            7720
+mstats.last_gc_unix                              168             168            3592            3592            3592            3592
+mstats.numgc                                    4280            4280            7704            7704            7704            7704
+gcControllerState.gcPercent                        0               0               0               0               0               0
+gcControllerState.heapLive                       120             120             136             136              80              80
+gcControllerState.heapMarked                     168             168             184             184             128             128
+gcControllerState.heapGoal                       104             104               -               -               -               -
+gcControllerState.gcPercentHeapGoal                -               -             104             104              48              48
+abi.Type.Size_                                     -               -               -               -               -               -
+abi.Type.PtrBytes                                  -               -               -               -               -               -
+abi.Type.Hash                                      -               -               -               -               -               -
+abi.Type.TFlag                                     -               -               -               -               -               -
+abi.Type.Kind_                                     -               -               -               -               -               -
+abi.Type.Str                                       -               -               -               -               -               -
+poll.FD.SIZE                                      56              56              56              56              56              56
+poll.FD.fdmu                                       0               0               0               0               0               0
 poll.FD.Sysfd                                     16              16              16              16              16              16
 poll.FD.pd                                        24              24              24              24              24              24
+poll.FD.csema                                     40              40              40              40              40              40
+poll.FD.isBlocking                                44              44              44              44              44              44
+poll.FD.IsStream                                  48              48              48              48              48              48
+netFD.SIZE                                       128             128             128             128             128             128
 netFD.family                                      56              56              56              56              56              56
 netFD.net                                         80              80              80              80              80              80
 netFD.laddr                                       96              96              96              96              96              96
 netFD.raddr                                      112             112             112             112             112             112
+netFD.isConnected                                 72              72              72              72              72              72
+os.file.pfd                                        0               0               0               0               0               0
+os.file.name                                      56              56              56              56              56              56
 persistConn.SIZE                                 280             280             280             280             280             280
 persistConn.cacheKey                              24              24              24              24              24              24
 persistConn.conn                                  80              80              80              80              80              80
 persistConn.numExpectedResponses                 224             224             224             224             224             224
 persistConn.idleAt                               184             184             184             184             184             184
 persistConn.reused                               265             265             265             265             265             265
+persistConn.alt                                    0               0               0               0               0               0
+persistConn.t                                     16              16              16              16              16              16
+persistConn.tlsState                              96              96              96              96              96              96
+persistConn.br                                   104             104             104             104             104             104
+persistConn.bw                                   112             112             112             112             112             112
+persistConn.reqch                                128             128             128             128             128             128
+persistConn.writech                              136             136             136             136             136             136
+persistConn.closech                              144             144             144             144             144             144
+persistConn.closed                               232             232             232             232             232             232
+persistConn.broken                               264             264             264             264             264             264
+persistConn.isProxy                              152             152             152             152             152             152
 connectMethodKey.proxy                             0               0               0               0               0               0
 connectMethodKey.scheme                           16              16              16              16              16              16
 connectMethodKey.addr                             32              32              32              32              32              32
+wantConn.cm                                        0               0               0               0               0               0
+wantConn.key                                      48              48              48              48              48              48
+wantConn.pc                                      152             152             152             152             152             152
+wantConn.ready                                   120             120             120             120             120             120
+connectMethod.targetScheme                         8               8               8               8               8               8
+connectMethod.targetAddr                          24              24              24              24              24              24
+Transport.SIZE                                   312             312             312             312             320             320
+Transport.idleConn                                16              16              16              16              16              16
+Transport.idleConnWait                            24              24              24              24              24              24
+Transport.connsPerHost                            96              96              96              96              96              96
+Transport.MaxIdleConns                           176             176             176             176             184             184
+Transport.MaxIdleConnsPerHost                    184             184             184             184             192             192
+Transport.MaxConnsPerHost                        192             192             192             192             200             200
+Transport.IdleConnTimeout                        200             200             200             200             208             208
+Transport.DisableKeepAlives                      168             168             168             168             176             176
+bodyEOFSignal.body                                 0               0               0               0               0               0
+bodyEOFSignal.closed                              24              24              24              24              24              24
+bodyEOFSignal.rerr                                32              32              32              32              32              32
+bodyEOFSignal.fn                                  48              48              48              48              48              48
+http.conn.SIZE                                   152             152             152             152             144             144
+http.conn.server                                   0               0               0               0               0               0
+http.conn.rwc                                     16              16              16              16              16              16
+http.conn.remoteAddr                              32              32              32              32              32              32
+http.conn.tlsState                                48              48              48              48              48              48
+http.conn.r                                       72              72              72              72              72              72
+http.conn.bufr                                    80              80              80              80              80              80
+http.conn.bufw                                    88              88              88              88              88              88
+http.conn.curReq                                 112             112             112             112             112             112
+http.conn.curState                               128             128             128             128             120             120
+http.conn.hijackedv                              144             144             144             144             136             136
+http.connReader.conn                               0               0               0               0               0               0
+http.connReader.rwc                                -               -               -               -               -               -
+http.connReader.inRead                            32              32              32              32              32              32
+http.connReader.hasByte                           16              16              16              16              16              16
+http.Server.SIZE                                 216             216             232             232             232             232
+http.Server.Addr                                   0               0               0               0               0               0
+http.Server.Handler                               16              16              16              16              16              16
+http.Server.ReadTimeout                           40              40              40              40              48              48
+http.Server.ReadHeaderTimeout                     48              48              48              48              56              56
+http.Server.WriteTimeout                          56              56              56              56              64              64
+http.Server.IdleTimeout                           64              64              64              64              72              72
+http.Server.inShutdown                           120             120             120             120             128             128
+http.Server.listeners                            168             168             168             168             176             176
+http.Server.activeConn                           176             176             176             176             184             184
+http.Request.Method                                0               0               0               0               0               0
+http.Request.URL                                  16              16              16              16              16              16
+http.Request.Host                                128             128             128             128             128             128
+http2ClientConn.SIZE                             376             376             376             376             384             384
+http2ClientConn.t                                  0               0               0               0               0               0
+http2ClientConn.tconn                              8               8               8               8               8               8
+http2ClientConn.idleTimeout                       64              64              64              64              72              72
+http2ClientConn.closing                          129             129             129             129             137             137
+http2ClientConn.closed                           130             130             130             130             138             138
+http2ClientConn.streams                          160             160             160             160             168             168
+http2ClientConn.streamsReserved                  168             168             168             168             176             176
+http2ClientConn.nextStreamID                     176             176             176             176             184             184
+http2ClientConn.lastActive                       208             208             208             208             216             216
+http2ClientConn.lastIdle                         232             232             232             232             240             240
+http2ClientConn.br                               200             200             200             200             208             208
+http2ClientConn.bw                               296             296             296             296             304             304
+http2ClientConn.fr                               304             304             304             304             312             312
+http2serverConn.SIZE                             392             392             392             392             424             424
+http2serverConn.srv                                0               0               0               0               0               0
+http2serverConn.hs                                 8               8               8               8               8               8
+http2serverConn.conn                              16              16              16              16              16              16
+http2serverConn.handler                           40              40              40              40              40              40
+http2serverConn.streams                          256             256             256             256             264             264
+http2serverConn.curClientStreams                 240             240             240             240             240             240
+http2serverConn.curHandlers                        -               -               -               -             248             248
+tls.Conn.SIZE                                    832             832             832             832             856             856
+tls.Conn.conn                                      0               0               0               0               0               0
+tls.Conn.isClient                                 16              16              16              16              16              16
+tls.Conn.handshakeStatus                          32              32              32              32               -               -
+tls.Conn.isHandshakeComplete                       -               -               -               -              32              32
+tls.Conn.vers                                     64              64              64              64              64              64
+bufio.Reader.buf                                   0               0               0               0               0               0
+bufio.Reader.rd                                   24              24              24              24              24              24
+bufio.Reader.r                                    40              40              40              40              40              40
+bufio.Reader.w                                    48              48              48              48              48              48
+bufio.Writer.err                                   0               0               0               0               0               0
+bufio.Writer.buf                                  16              16              16              16              16              16
+bufio.Writer.n                                    40              40              40              40              40              40
+bufio.Writer.wr                                   48              48              48              48              48              48
+sync.Mutex.SIZE                                    8               8               8               8               8               8
+sync.Mutex.state                                   0               0               0               0               0               0
+sync.Mutex.sema                                    4               4               4               4               4               4
+sync.RWMutex.w                                     0               0               0               0               0               0
+sync.RWMutex.writerSem                             8               8               8               8               8               8
+sync.RWMutex.readerSem                            12              12              12              12              12              12
+sync.RWMutex.readerCount                          16              16              16              16              16              16
+sync.RWMutex.readerWait                           20              20              20              20              20              20
+sync.WaitGroup.state                               -               -               -               -               0               0
+sync.WaitGroup.sema                                -               -               -               -               8               8
+sync.WaitGroup.state1                              0               0               0               0               -               -
+sync.WaitGroup.state2                              8               8               8               8               -               -
+sync.Cond.L                                        0               0               0               0               0               0
+sync.Cond.notify                                  16              16              16              16              16              16
+sql.DB.SIZE                                      200             200             200             200             200             200
+sql.DB.waitDuration                                0               0               0               0               0               0
+sql.DB.connector                                   8               8               8               8               8               8
+sql.DB.mu                                         32              32              32              32              32              32
+sql.DB.freeConn                                   40              40              40              40              40              40
+sql.DB.connRequests                               64              64              64              64              64              64
+sql.DB.numOpen                                    80              80              80              80              80              80
+sql.DB.maxIdleCount                              120             120             120             120             120             120
+sql.DB.maxOpen                                   128             128             128             128             128             128
+sql.DB.maxLifetime                               136             136             136             136             136             136
+sql.DB.maxIdleTime                               144             144             144             144             144             144
+sql.DB.waitCount                                 160             160             160             160             160             160
+sql.DB.dep                                       104             104             104             104             104             104
+sql.driverConn.SIZE                              136             136             136             136             136             136
+sql.driverConn.db                                  0               0               0               0               0               0
+sql.driverConn.createdAt                           8               8               8               8               8               8
+sql.driverConn.ci                                 40              40              40              40              40              40
+sql.driverConn.closed                             57              57              57              57              57              57
+sql.driverConn.finalClosed                        58              58              58              58              58              58
+sql.driverConn.openStmt                           64              64              64              64              64              64
+sql.driverConn.inUse                              72              72              72              72              72              72
+sql.driverConn.returnedAt                         80              80              80              80              80              80
+sql.Rows.SIZE                                    120             120             120             120             120             120
+sql.Rows.dc                                        0               0               0               0               0               0
+sql.Rows.releaseConn                               8               8               8               8               8               8
+sql.Rows.rowsi                                    16              16              16              16              16              16
+sql.Rows.closeStmt                                40              40              40              40              40              40
+sql.Rows.closed                                   72              72              72              72              72              72
+sql.Rows.lasterr                                  80              80              80              80              80              80
+sql.Row.err                                        0               0               0               0               0               0
+sql.Row.rows                                      16              16              16              16              16              16
+sql.Tx.SIZE                                      128             128             128             128             128             128
+sql.Tx.db                                          0               0               0               0               0               0
+sql.Tx.dc                                         32              32              32              32              32              32
+sql.Tx.txi                                        40              40              40              40              40              40
+sql.Tx.done                                       64              64              64              64              64              64
+sql.Tx.ctx                                       112             112             112             112             112             112
+sql.Conn.db                                        0               0               0               0               0               0
+sql.Conn.dc                                       32              32              32              32              32              32
+sql.Conn.done                                     40              40              40              40              40              40
+sql.Stmt.db                                        0               0               0               0               0               0
+sql.Stmt.query                                     8               8               8               8               8               8
+sql.Stmt.cg                                       64              64              64              64              64              64
+sql.Stmt.cgds                                     80              80              80              80              80              80
 funcID.goexit                                      7               7               7               7               7               7
 funcID.wrapper                                    21              21              21              21              21              21
 
@@ -109,13 +339,34 @@ g.gopc                                           280             280            
 g.startpc                                        296             296             296             296             304             304
 g.waiting                                        312             312             312             312             320             320
 g.labels                                         344             344             344             344             352             352
+g._panic                                          32              32              32              32              32              32
+g._defer                                          40              40              40              40              40              40
+g.param                                          136             136             136             136             144             144
+g.parkingOnChan                                  185             185             185             185             193             193
 gobuf.sp                                           0               0               0               0               0               0
 gobuf.pc                                           8               8               8               8               8               8
 gobuf.g                                           16              16              16              16              16              16
 gobuf.bp                                          48              48              48              48              48              48
+m.SIZE                                          1008            1008            2024            2024            1760            1760
 m.procid                                          72              72              72              72              72              72
 m.curg                                           192             192             192             192             192             192
 m.p                                              208             208             208             208             208             208
+m.g0                                               0               0               0               0               0               0
+m.id                                             232             232             232             232             232             232
+m.alllink                                        336             336             328             328             328             328
+m.lockedg                                        352             352             344             344             344             344
+p.SIZE                                          8912            8912            8944            8944            8944            8944
+p.id                                               0               0               0               0               0               0
+p.status                                           4               4               4               4               4               4
+p.m                                               56              56              56              56              48              48
+p.runqhead                                       400             400             400             400             392             392
+p.runqtail                                       404             404             404             404             396             396
+p.runnext                                       2456            2456            2456            2456            2448            2448
+schedt.runq                                      104             104             104             104             104             104
+schedt.runqsize                                  120             120             120             120             120             120
+schedt.nmidle                                     40              40              40              40              40              40
+schedt.nmspinning                                 92              92              92              92              92              92
+schedt.gcwaiting                                 232             232             232             232             232             232
 pollDesc.SIZE                                    248             248             248             248             264             264
 pollDesc.fd                                        8               8               8               8               8               8
 pollDesc.rg                                       32              32              32              32              32              32
@@ -123,9 +374,31 @@ pollDesc.wg                                       40              40            
 pollDesc.closing                                  56              56              56              56              56              56
 pollDesc.rd                                      144             144             144             144             152             152
 pollDesc.wd                                      232             232             232             232             248             248
+sudog.SIZE                                        88              88              88              88              88              88
 sudog.g                                            0               0               0               0               0               0
+sudog.next                                         8               8               8               8               8               8
+sudog.prev                                        16              16              16              16              16              16
 sudog.elem                                        24              24              24              24              24              24
 sudog.c                                           80              80              80              80              80              80
+sudog.isSelect                                    52              52              52              52              52              52
+sudog.waitlink                                    64              64              64              64              64              64
+hchan.SIZE                                        96              96              96              96             104             104
+hchan.qcount                                       0               0               0               0               0               0
+hchan.dataqsiz                                     8               8               8               8               8               8
+hchan.buf                                         16              16              16              16              16              16
+hchan.elemsize                                    24              24              24              24              24              24
+hchan.closed                                      28              28              28              28              28              28
+hchan.elemtype                                    32              32              32              32              40              40
+hchan.sendx                                       40              40              40              40              48              48
+hchan.recvx                                       48              48              48              48              56              56
+hchan.recvq                                       56              56              56              56              64              64
+hchan.sendq                                       72              72              72              72              80              80
+waitq.first                                        0               0               0               0               0               0
+waitq.last                                         8               8               8               8               8               8
+_defer.sp                                          8               8               8               8               8               8
+_defer.pc                                         16              16              16              16              16              16
+_defer.fn                                         24              24              24              24              24              24
+_defer.link                                       40              40              32              32              32              32
 moduledata.funcnametab                             8               8               8               8               8               8
 moduledata.cutab                                  32              32              32              32              32              32
 moduledata.filetab                                56              56              56              56              56              56
@@ -139,6 +412,8 @@ moduledata.data                                  208             208            
 moduledata.edata                                 216             216             216             216             216             216
 moduledata.bss                                   224             224             224             224             224             224
 moduledata.ebss                                  232             232             232             232             232             232
+moduledata.noptrdata                             192             192             192             192             192             192
+moduledata.enoptrdata                            200             200             200             200             200             200
 moduledata.noptrbss                              240             240             240             240             240             240
 moduledata.enoptrbss                             248             248             248             248             248             248
 moduledata.types                                 296             296             296             296             296             296
@@ -146,28 +421,213 @@ moduledata.etypes                                304             304            
 moduledata.rodata                                312             312             312             312             312             312
 moduledata.gofunc                                320             320             320             320             320             320
 moduledata.next                                  584             584             584             584             576             576
+moduledata.gcdatamask                            536             536             536             536             536             536
+moduledata.gcbssmask                             552             552             552             552             552             552
 mspan.SIZE                                       168             168             160             160             160             160
 mspan.startAddr                                   24              24              24              24              24              24
 mspan.npages                                      32              32              32              32              32              32
 mspan.nelems                                      56              56              50              50              50              50
+mspan.freeindex                                   48              48              48              48              48              48
+mspan.allocCount                                 104             104              96              96              96              96
 mspan.spanclass                                  106             106              98              98              98              98
 mspan.state                                      107             107              99              99              99              99
 mspan.elemsize                                   112             112             104             104             104             104
+mspan.sweepgen                                    96              96              88              88              88              88
+mspan.allocBits                                   72              72              64              64              64              64
+mspan.gcmarkBits                                  80              80              72              72              72              72
+mspan.largeType                                    -               -             152             152             152             152
+mheap.allspans                                 65864           65864           65864           65864           65864           65864
+mheap.sweepgen                                 65856           65856           65856           65856           65856           65856
+mstats.last_gc_nanotime                         7720            7720            7720            7720            7720            7720
+mstats.last_gc_unix                             3592            3592            3592            3592            3592            3592
+mstats.numgc                                    7704            7704            7704            7704            7704            7704
+gcControllerState.gcPercent                        0               0               0               0               0               0
+gcControllerState.heapLive                       104             104             104             104             104             104
+gcControllerState.heapMarked                     152             152             152             152             152             152
+gcControllerState.heapGoal                         -               -               -               -               -               -
+gcControllerState.gcPercentHeapGoal               72              72              72              72              72              72
+abi.Type.Size_                                     0               0               0               0               0               0
+abi.Type.PtrBytes                                  8               8               8               8               8               8
+abi.Type.Hash                                     16              16              16              16              16              16
+abi.Type.TFlag                                    20              20              20              20              20              20
+abi.Type.Kind_                                    23              23              23              23              23              23
+abi.Type.Str                                      40              40              40              40              40              40
+poll.FD.SIZE                                      56              56              56              56              56              56
+poll.FD.fdmu                                       0               0               0               0               0               0
 poll.FD.Sysfd                                     16              16              16              16              16              16
 poll.FD.pd                                        32              32              32              32              32              32
+poll.FD.csema                                     40              40              40              40              40              40
+poll.FD.isBlocking                                44              44              44              44              44              44
+poll.FD.IsStream                                  48              48              48              48              48              48
+netFD.SIZE                                       128             128             128             128             128             128
 netFD.family                                      56              56              56              56              56              56
 netFD.net                                         80              80              80              80              80              80
 netFD.laddr                                       96              96              96              96              96              96
 netFD.raddr                                      112             112             112             112             112             112
+netFD.isConnected                                 72              72              72              72              72              72
+os.file.pfd                                        0               0               0               0               0               0
+os.file.name                                      56              56              56              56              56              56
 persistConn.SIZE                                 280             280             280             280             280             280
 persistConn.cacheKey                              24              24              24              24              24              24
 persistConn.conn                                  80              80              80              80              80              80
 persistConn.numExpectedResponses                 224             224             224             224             224             224
 persistConn.idleAt                               184             184             184             184             184             184
 persistConn.reused                               265             265             265             265             265             265
+persistConn.alt                                    0               0               0               0               0               0
+persistConn.t                                     16              16              16              16              16              16
+persistConn.tlsState                              96              96              96              96              96              96
+persistConn.br                                   104             104             104             104             104             104
+persistConn.bw                                   112             112             112             112             112             112
+persistConn.reqch                                128             128             128             128             128             128
+persistConn.writech                              136             136             136             136             136             136
+persistConn.closech                              144             144             144             144             144             144
+persistConn.closed                               232             232             232             232             232             232
+persistConn.broken                               264             264             264             264             264             264
+persistConn.isProxy                              152             152             152             152             152             152
 connectMethodKey.proxy                             0               0               0               0               0               0
 connectMethodKey.scheme                           16              16              16              16              16              16
 connectMethodKey.addr                             32              32              32              32              32              32
+wantConn.cm                                        0               0               0               0               0               0
+wantConn.key                                      48              48              48              48              48              48
+wantConn.pc                                      152             152             152             152               -               -
+wantConn.ready                                   120             120             104             104               -               -
+connectMethod.targetScheme                         8               8               8               8               8               8
+connectMethod.targetAddr                          24              24              24              24              24              24
+Transport.SIZE                                   320             320             320             320             376             376
+Transport.idleConn                                16              16              16              16              16              16
+Transport.idleConnWait                            24              24              24              24              24              24
+Transport.connsPerHost                            96              96              96              96              96              96
+Transport.MaxIdleConns                           184             184             184             184             240             240
+Transport.MaxIdleConnsPerHost                    192             192             192             192             248             248
+Transport.MaxConnsPerHost                        200             200             200             200             256             256
+Transport.IdleConnTimeout                        208             208             208             208             264             264
+Transport.DisableKeepAlives                      176             176             176             176             232             232
+bodyEOFSignal.body                                 0               0               0               0               0               0
+bodyEOFSignal.closed                              24              24              24              24              24              24
+bodyEOFSignal.rerr                                32              32              32              32              32              32
+bodyEOFSignal.fn                                  48              48              48              48              48              48
+http.conn.SIZE                                   144             144             144             144             144             144
+http.conn.server                                   0               0               0               0               0               0
+http.conn.rwc                                     16              16              16              16              16              16
+http.conn.remoteAddr                              32              32              32              32              32              32
+http.conn.tlsState                                48              48              48              48              48              48
+http.conn.r                                       72              72              72              72              72              72
+http.conn.bufr                                    80              80              80              80              80              80
+http.conn.bufw                                    88              88              88              88              88              88
+http.conn.curReq                                 112             112             112             112             112             112
+http.conn.curState                               120             120             120             120             120             120
+http.conn.hijackedv                              136             136             136             136             136             136
+http.connReader.conn                               0               0               0               0               0               0
+http.connReader.rwc                                -               -               -               -               -               -
+http.connReader.inRead                            32              32              32              32              32              32
+http.connReader.hasByte                           16              16              16              16              16              16
+http.Server.SIZE                                 232             232             232             232             232             232
+http.Server.Addr                                   0               0               0               0               0               0
+http.Server.Handler                               16              16              16              16              16              16
+http.Server.ReadTimeout                           48              48              48              48              48              48
+http.Server.ReadHeaderTimeout                     56              56              56              56              56              56
+http.Server.WriteTimeout                          64              64              64              64              64              64
+http.Server.IdleTimeout                           72              72              72              72              72              72
+http.Server.inShutdown                           128             128             128             128             128             128
+http.Server.listeners                            176             176             176             176             176             176
+http.Server.activeConn                           184             184             184             184             184             184
+http.Request.Method                                0               0               0               0               0               0
+http.Request.URL                                  16              16              16              16              16              16
+http.Request.Host                                128             128             128             128             128             128
+http2ClientConn.SIZE                             376             376             368             368             376             376
+http2ClientConn.t                                  0               0               0               0               0               0
+http2ClientConn.tconn                              8               8               8               8               8               8
+http2ClientConn.idleTimeout                       72              72              64              64              64              64
+http2ClientConn.closing                          129             129             121             121             129             129
+http2ClientConn.closed                           130             130             122             122             130             130
+http2ClientConn.streams                          160             160             152             152             160             160
+http2ClientConn.streamsReserved                  168             168             160             160             168             168
+http2ClientConn.nextStreamID                     176             176             168             168             176             176
+http2ClientConn.lastActive                       208             208             200             200             208             208
+http2ClientConn.lastIdle                         232             232             224             224             232             232
+http2ClientConn.br                               200             200             192             192             200             200
+http2ClientConn.bw                               296             296             288             288             296             296
+http2ClientConn.fr                               304             304             296             296             304             304
+http2serverConn.SIZE                             416             416             416             416             432             432
+http2serverConn.srv                                0               0               0               0               0               0
+http2serverConn.hs                                 8               8               8               8               8               8
+http2serverConn.conn                              16              16              16              16              16              16
+http2serverConn.handler                           40              40              40              40              40              40
+http2serverConn.streams                          256             256             256             256             256             256
+http2serverConn.curClientStreams                 232             232             232             232             232             232
+http2serverConn.curHandlers                      240             240             240             240             240             240
+tls.Conn.SIZE                                    880             880             880             880             888             888
+tls.Conn.conn                                      0               0               0               0               0               0
+tls.Conn.isClient                                 16              16              16              16              16              16
+tls.Conn.handshakeStatus                           -               -               -               -               -               -
+tls.Conn.isHandshakeComplete                      40              40              40              40              40              40
+tls.Conn.vers                                     72              72              72              72              72              72
+bufio.Reader.buf                                   0               0               0               0               0               0
+bufio.Reader.rd                                   24              24              24              24              24              24
+bufio.Reader.r                                    40              40              40              40              40              40
+bufio.Reader.w                                    48              48              48              48              48              48
+bufio.Writer.err                                   0               0               0               0               0               0
+bufio.Writer.buf                                  16              16              16              16              16              16
+bufio.Writer.n                                    40              40              40              40              40              40
+bufio.Writer.wr                                   48              48              48              48              48              48
+sync.Mutex.SIZE                                    8               8               8               8               8               8
+sync.Mutex.state                                   0               0               0               0               0               0
+sync.Mutex.sema                                    4               4               4               4               4               4
+sync.RWMutex.w                                     0               0               0               0               0               0
+sync.RWMutex.writerSem                             8               8               8               8               8               8
+sync.RWMutex.readerSem                            12              12              12              12              12              12
+sync.RWMutex.readerCount                          16              16              16              16              16              16
+sync.RWMutex.readerWait                           20              20              20              20              20              20
+sync.WaitGroup.state                               0               0               0               0               0               0
+sync.WaitGroup.sema                                8               8               8               8               8               8
+sync.WaitGroup.state1                              -               -               -               -               -               -
+sync.WaitGroup.state2                              -               -               -               -               -               -
+sync.Cond.L                                        0               0               0               0               0               0
+sync.Cond.notify                                  16              16              16              16              16              16
+sql.DB.SIZE                                      200             200             200             200             208             208
+sql.DB.waitDuration                                0               0               0               0               0               0
+sql.DB.connector                                   8               8               8               8               8               8
+sql.DB.mu                                         32              32              32              32              32              32
+sql.DB.freeConn                                   40              40              40              40              40              40
+sql.DB.connRequests                               64              64              64              64              64              64
+sql.DB.numOpen                                    80              80              80              80              88              88
+sql.DB.maxIdleCount                              120             120             120             120             128             128
+sql.DB.maxOpen                                   128             128             128             128             136             136
+sql.DB.maxLifetime                               136             136             136             136             144             144
+sql.DB.maxIdleTime                               144             144             144             144             152             152
+sql.DB.waitCount                                 160             160             160             160             168             168
+sql.DB.dep                                       104             104             104             104             112             112
+sql.driverConn.SIZE                              136             136             136             136             128             128
+sql.driverConn.db                                  0               0               0               0               0               0
+sql.driverConn.createdAt                           8               8               8               8               8               8
+sql.driverConn.ci                                 40              40              40              40              40              40
+sql.driverConn.closed                             57              57              57              57              57              57
+sql.driverConn.finalClosed                        58              58              58              58              58              58
+sql.driverConn.openStmt                           64              64              64              64              64              64
+sql.driverConn.inUse                              72              72              72              72              72              72
+sql.driverConn.returnedAt                         80              80              80              80              80              80
+sql.Rows.SIZE                                    136             136             136             136             152             152
+sql.Rows.dc                                        0               0               0               0               0               0
+sql.Rows.releaseConn                               8               8               8               8               8               8
+sql.Rows.rowsi                                    16              16              16              16              16              16
+sql.Rows.closeStmt                                40              40              40              40              40              40
+sql.Rows.closed                                   80              80              80              80              96              96
+sql.Rows.lasterr                                  88              88              88              88              80              80
+sql.Row.err                                        0               0               0               0               0               0
+sql.Row.rows                                      16              16              16              16              16              16
+sql.Tx.SIZE                                      128             128             128             128             128             128
+sql.Tx.db                                          0               0               0               0               0               0
+sql.Tx.dc                                         32              32              32              32              32              32
+sql.Tx.txi                                        40              40              40              40              40              40
+sql.Tx.done                                       64              64              64              64              64              64
+sql.Tx.ctx                                       112             112             112             112             112             112
+sql.Conn.db                                        0               0               0               0               0               0
+sql.Conn.dc                                       32              32              32              32              32              32
+sql.Conn.done                                     40              40              40              40              40              40
+sql.Stmt.db                                        0               0               0               0               0               0
+sql.Stmt.query                                     8               8               8               8               8               8
+sql.Stmt.cg                                       64              64              64              64              64              64
+sql.Stmt.cgds                                     80              80              80              80              80              80
 funcID.goexit                                      7               7               8               8               8               8
 funcID.wrapper                                    21              21              22              22              22              22
 
@@ -189,13 +649,34 @@ g.gopc                                           288             288            
 g.startpc                                        304             304             304             304             304             304
 g.waiting                                        320             320             320             320             320             320
 g.labels                                         352             352             352             352             352             352
+g._panic                                          32              32              32              32              32              32
+g._defer                                          40              40              40              40              40              40
+g.param                                          144             144             144             144             144             144
+g.parkingOnChan                                  193             193             193             193             193             193
 gobuf.sp                                           0               0               0               0               0               0
 gobuf.pc                                           8               8               8               8               8               8
 gobuf.g                                           16              16              16              16              16              16
 gobuf.bp                                          48              48              48              48              48              48
+m.SIZE                                          1760            1760            1808            1808            1832            1832
 m.procid                                          72              72              72              72              72              72
 m.curg                                           192             192             192             192             192             192
 m.p                                              208             208             208             208             208             208
+m.g0                                               0               0               0               0               0               0
+m.id                                             232             232             232             232             232             232
+m.alllink                                        328             328             328             328             352             352
+m.lockedg                                        344             344             344             344             368             368
+p.SIZE                                          8944            8944            8952            8952            8952            8952
+p.id                                               0               0               0               0               0               0
+p.status                                           4               4               4               4               4               4
+p.m                                               48              48              48              48              48              48
+p.runqhead                                       392             392             392             392             392             392
+p.runqtail                                       396             396             396             396             396             396
+p.runnext                                       2448            2448            2448            2448            2448            2448
+schedt.runq                                      104             104             104             104             104             104
+schedt.runqsize                                  120             120             120             120             120             120
+schedt.nmidle                                     40              40              40              40              40              40
+schedt.nmspinning                                 92              92              92              92              92              92
+schedt.gcwaiting                                 232             232             232             232             232             232
 pollDesc.SIZE                                    280             280             280             280             280             280
 pollDesc.fd                                        8               8               8               8               8               8
 pollDesc.rg                                       32              32              32              32              32              32
@@ -203,9 +684,31 @@ pollDesc.wg                                       40              40            
 pollDesc.closing                                  56              56              56              56              56              56
 pollDesc.rd                                      160             160             160             160             160             160
 pollDesc.wd                                      264             264             264             264             264             264
+sudog.SIZE                                        88              88              88              88              88              88
 sudog.g                                            0               0               0               0               0               0
+sudog.next                                         8               8               8               8               8               8
+sudog.prev                                        16              16              16              16              16              16
 sudog.elem                                        24              24              24              24              24              24
 sudog.c                                           80              80              80              80              80              80
+sudog.isSelect                                    52              52              52              52              52              52
+sudog.waitlink                                    64              64              64              64              64              64
+hchan.SIZE                                       104             104             104             104             104             104
+hchan.qcount                                       0               0               0               0               0               0
+hchan.dataqsiz                                     8               8               8               8               8               8
+hchan.buf                                         16              16              16              16              16              16
+hchan.elemsize                                    24              24              24              24              24              24
+hchan.closed                                      28              28              28              28              28              28
+hchan.elemtype                                    40              40              40              40              40              40
+hchan.sendx                                       48              48              48              48              48              48
+hchan.recvx                                       56              56              56              56              56              56
+hchan.recvq                                       64              64              64              64              64              64
+hchan.sendq                                       80              80              80              80              80              80
+waitq.first                                        0               0               0               0               0               0
+waitq.last                                         8               8               8               8               8               8
+_defer.sp                                          8               8               8               8               8               8
+_defer.pc                                         16              16              16              16              16              16
+_defer.fn                                         24              24              24              24              24              24
+_defer.link                                       32              32              32              32              32              32
 moduledata.funcnametab                             8               8               8               8               8               8
 moduledata.cutab                                  32              32              32              32              32              32
 moduledata.filetab                                56              56              56              56              56              56
@@ -219,6 +722,8 @@ moduledata.data                                  208             208            
 moduledata.edata                                 216             216             216             216             216             216
 moduledata.bss                                   224             224             224             224             224             224
 moduledata.ebss                                  232             232             232             232             232             232
+moduledata.noptrdata                             192             192             192             192             192             192
+moduledata.enoptrdata                            200             200             200             200             200             200
 moduledata.noptrbss                              240             240             240             240             240             240
 moduledata.enoptrbss                             248             248             248             248             248             248
 moduledata.types                                 296             296             296             296             296             296
@@ -226,28 +731,213 @@ moduledata.etypes                                304             304            
 moduledata.rodata                                312             312             312             312             312             312
 moduledata.gofunc                                320             320             320             320             320             320
 moduledata.next                                  576             576             576             576             576             576
+moduledata.gcdatamask                            536             536             536             536             536             536
+moduledata.gcbssmask                             552             552             552             552             552             552
 mspan.SIZE                                       160             160             160             160             160             160
 mspan.startAddr                                   24              24              24              24              24              24
 mspan.npages                                      32              32              32              32              32              32
 mspan.nelems                                      50              50              50              50              50              50
+mspan.freeindex                                   48              48              48              48              48              48
+mspan.allocCount                                  96              96              96              96              96              96
 mspan.spanclass                                   98              98              98              98              98              98
 mspan.state                                       99              99              99              99              99              99
 mspan.elemsize                                   104             104             104             104             104             104
+mspan.sweepgen                                    88              88              88              88              88              88
+mspan.allocBits                                   64              64              64              64              64              64
+mspan.gcmarkBits                                  72              72              72              72              72              72
+mspan.largeType                                  152             152             152             152             152             152
+mheap.allspans                                 65864           65864           65864           65864           65864           65864
+mheap.sweepgen                                 65856           65856           65856           65856           65856           65856
+mstats.last_gc_nanotime                         7720            7720            7720            7720            7720            7720
+mstats.last_gc_unix                             3592            3592            3592            3592            3592            3592
+mstats.numgc                                    7704            7704            7704            7704            7704            7704
+gcControllerState.gcPercent                        0               0               0               0               0               0
+gcControllerState.heapLive                       104             104             104             104             104             104
+gcControllerState.heapMarked                     152             152             152             152             152             152
+gcControllerState.heapGoal                         -               -               -               -               -               -
+gcControllerState.gcPercentHeapGoal               72              72              72              72              72              72
+abi.Type.Size_                                     0               0               0               0               0               0
+abi.Type.PtrBytes                                  8               8               8               8               8               8
+abi.Type.Hash                                     16              16              16              16              16              16
+abi.Type.TFlag                                    20              20              20              20              20              20
+abi.Type.Kind_                                    23              23              23              23              23              23
+abi.Type.Str                                      40              40              40              40              40              40
+poll.FD.SIZE                                      56              56              56              56              56              56
+poll.FD.fdmu                                       0               0               0               0               0               0
 poll.FD.Sysfd                                     16              16              16              16              16              16
 poll.FD.pd                                        32              32              32              32              32              32
+poll.FD.csema                                     40              40              40              40              40              40
+poll.FD.isBlocking                                44              44              44              44              44              44
+poll.FD.IsStream                                  48              48              48              48              48              48
+netFD.SIZE                                       128             128             128             128             128             128
 netFD.family                                      56              56              56              56              56              56
 netFD.net                                         80              80              80              80              80              80
 netFD.laddr                                       96              96              96              96              96              96
 netFD.raddr                                      112             112             112             112             112             112
+netFD.isConnected                                 72              72              72              72              72              72
+os.file.pfd                                        0               0               0               0               0               0
+os.file.name                                      56              56              56              56              56              56
 persistConn.SIZE                                 280             280             280             280             280             280
 persistConn.cacheKey                              24              24              24              24              24              24
 persistConn.conn                                  80              80              80              80              80              80
 persistConn.numExpectedResponses                 224             224             224             224             224             224
 persistConn.idleAt                               184             184             184             184             184             184
 persistConn.reused                               265             265             265             265             265             265
+persistConn.alt                                    0               0               0               0               0               0
+persistConn.t                                     16              16              16              16              16              16
+persistConn.tlsState                              96              96              96              96              96              96
+persistConn.br                                   104             104             104             104             104             104
+persistConn.bw                                   112             112             112             112             112             112
+persistConn.reqch                                128             128             128             128             128             128
+persistConn.writech                              136             136             136             136             136             136
+persistConn.closech                              144             144             144             144             144             144
+persistConn.closed                               232             232             232             232             232             232
+persistConn.broken                               264             264             264             264             264             264
+persistConn.isProxy                              152             152             152             152             152             152
 connectMethodKey.proxy                             0               0               0               0               0               0
 connectMethodKey.scheme                           16              16              16              16              16              16
 connectMethodKey.addr                             32              32              32              32              32              32
+wantConn.cm                                        0               0               0               0               0               0
+wantConn.key                                      48              48              48              48              48              48
+wantConn.pc                                        -               -               -               -               -               -
+wantConn.ready                                     -               -               -               -               -               -
+connectMethod.targetScheme                         8               8               8               8               8               8
+connectMethod.targetAddr                          24              24              24              24              24              24
+Transport.SIZE                                   376             376             392             392             392             392
+Transport.idleConn                                16              16              16              16              16              16
+Transport.idleConnWait                            24              24              24              24              24              24
+Transport.connsPerHost                            96              96              96              96              96              96
+Transport.MaxIdleConns                           240             240             240             240             240             240
+Transport.MaxIdleConnsPerHost                    248             248             248             248             248             248
+Transport.MaxConnsPerHost                        256             256             256             256             256             256
+Transport.IdleConnTimeout                        264             264             264             264             264             264
+Transport.DisableKeepAlives                      232             232             232             232             232             232
+bodyEOFSignal.body                                 0               0               0               0               0               0
+bodyEOFSignal.closed                              24              24              24              24              24              24
+bodyEOFSignal.rerr                                32              32              32              32              32              32
+bodyEOFSignal.fn                                  48              48              48              48              48              48
+http.conn.SIZE                                   144             144             144             144             144             144
+http.conn.server                                   0               0               0               0               0               0
+http.conn.rwc                                     16              16              16              16              16              16
+http.conn.remoteAddr                              32              32              32              32              32              32
+http.conn.tlsState                                48              48              48              48              48              48
+http.conn.r                                       72              72              72              72              72              72
+http.conn.bufr                                    80              80              80              80              80              80
+http.conn.bufw                                    88              88              88              88              88              88
+http.conn.curReq                                 112             112             112             112             112             112
+http.conn.curState                               120             120             120             120             120             120
+http.conn.hijackedv                              136             136             136             136             136             136
+http.connReader.conn                               0               0               0               0               0               0
+http.connReader.rwc                                -               -               -               -               -               -
+http.connReader.inRead                            32              32              32              32              32              32
+http.connReader.hasByte                           16              16              16              16              16              16
+http.Server.SIZE                                 232             232             248             248             248             248
+http.Server.Addr                                   0               0               0               0               0               0
+http.Server.Handler                               16              16              16              16              16              16
+http.Server.ReadTimeout                           48              48              48              48              48              48
+http.Server.ReadHeaderTimeout                     56              56              56              56              56              56
+http.Server.WriteTimeout                          64              64              64              64              64              64
+http.Server.IdleTimeout                           72              72              72              72              72              72
+http.Server.inShutdown                           128             128             144             144             144             144
+http.Server.listeners                            176             176             192             192             192             192
+http.Server.activeConn                           184             184             200             200             200             200
+http.Request.Method                                0               0               0               0               0               0
+http.Request.URL                                  16              16              16              16              16              16
+http.Request.Host                                128             128             128             128             128             128
+http2ClientConn.SIZE                             376             376             432             432             432             432
+http2ClientConn.t                                  0               0               0               0               0               0
+http2ClientConn.tconn                              8               8               8               8               8               8
+http2ClientConn.idleTimeout                       64              64              64              64              64              64
+http2ClientConn.closing                          129             129             129             129             129             129
+http2ClientConn.closed                           130             130             130             130             130             130
+http2ClientConn.streams                          160             160             176             176             176             176
+http2ClientConn.streamsReserved                  168             168             184             184             184             184
+http2ClientConn.nextStreamID                     176             176             192             192             192             192
+http2ClientConn.lastActive                       208             208             224             224             224             224
+http2ClientConn.lastIdle                         232             232             248             248             248             248
+http2ClientConn.br                               200             200             216             216             216             216
+http2ClientConn.bw                               296             296             352             352             352             352
+http2ClientConn.fr                               304             304             360             360             360             360
+http2serverConn.SIZE                             432             432             480             480             480             480
+http2serverConn.srv                                0               0               0               0               0               0
+http2serverConn.hs                                 8               8               8               8               8               8
+http2serverConn.conn                              16              16              16              16              16              16
+http2serverConn.handler                           40              40              40              40              40              40
+http2serverConn.streams                          256             256             264             264             264             264
+http2serverConn.curClientStreams                 232             232             240             240             240             240
+http2serverConn.curHandlers                      240             240             248             248             248             248
+tls.Conn.SIZE                                    888             888             888             888             888             888
+tls.Conn.conn                                      0               0               0               0               0               0
+tls.Conn.isClient                                 16              16              16              16              16              16
+tls.Conn.handshakeStatus                           -               -               -               -               -               -
+tls.Conn.isHandshakeComplete                      40              40              40              40              40              40
+tls.Conn.vers                                     72              72              72              72              72              72
+bufio.Reader.buf                                   0               0               0               0               0               0
+bufio.Reader.rd                                   24              24              24              24              24              24
+bufio.Reader.r                                    40              40              40              40              40              40
+bufio.Reader.w                                    48              48              48              48              48              48
+bufio.Writer.err                                   0               0               0               0               0               0
+bufio.Writer.buf                                  16              16              16              16              16              16
+bufio.Writer.n                                    40              40              40              40              40              40
+bufio.Writer.wr                                   48              48              48              48              48              48
+sync.Mutex.SIZE                                    8               8               8               8               8               8
+sync.Mutex.state                                   0               0               0               0               0               0
+sync.Mutex.sema                                    4               4               4               4               4               4
+sync.RWMutex.w                                     0               0               0               0               0               0
+sync.RWMutex.writerSem                             8               8               8               8               8               8
+sync.RWMutex.readerSem                            12              12              12              12              12              12
+sync.RWMutex.readerCount                          16              16              16              16              16              16
+sync.RWMutex.readerWait                           20              20              20              20              20              20
+sync.WaitGroup.state                               0               0               0               0               0               0
+sync.WaitGroup.sema                                8               8               8               8               8               8
+sync.WaitGroup.state1                              -               -               -               -               -               -
+sync.WaitGroup.state2                              -               -               -               -               -               -
+sync.Cond.L                                        0               0               0               0               0               0
+sync.Cond.notify                                  16              16              16              16              16              16
+sql.DB.SIZE                                      208             208             208             208             208             208
+sql.DB.waitDuration                                0               0               0               0               0               0
+sql.DB.connector                                   8               8               8               8               8               8
+sql.DB.mu                                         32              32              32              32              32              32
+sql.DB.freeConn                                   40              40              40              40              40              40
+sql.DB.connRequests                               64              64              64              64              64              64
+sql.DB.numOpen                                    88              88              88              88              88              88
+sql.DB.maxIdleCount                              128             128             128             128             128             128
+sql.DB.maxOpen                                   136             136             136             136             136             136
+sql.DB.maxLifetime                               144             144             144             144             144             144
+sql.DB.maxIdleTime                               152             152             152             152             152             152
+sql.DB.waitCount                                 168             168             168             168             168             168
+sql.DB.dep                                       112             112             112             112             112             112
+sql.driverConn.SIZE                              128             128             128             128             128             128
+sql.driverConn.db                                  0               0               0               0               0               0
+sql.driverConn.createdAt                           8               8               8               8               8               8
+sql.driverConn.ci                                 40              40              40              40              40              40
+sql.driverConn.closed                             57              57              57              57              57              57
+sql.driverConn.finalClosed                        58              58              58              58              58              58
+sql.driverConn.openStmt                           64              64              64              64              64              64
+sql.driverConn.inUse                              72              72              72              72              72              72
+sql.driverConn.returnedAt                         80              80              80              80              80              80
+sql.Rows.SIZE                                    152             152             152             152             152             152
+sql.Rows.dc                                        0               0               0               0               0               0
+sql.Rows.releaseConn                               8               8               8               8               8               8
+sql.Rows.rowsi                                    16              16              16              16              16              16
+sql.Rows.closeStmt                                40              40              40              40              40              40
+sql.Rows.closed                                   96              96              96              96              96              96
+sql.Rows.lasterr                                  80              80              80              80              80              80
+sql.Row.err                                        0               0               0               0               0               0
+sql.Row.rows                                      16              16              16              16              16              16
+sql.Tx.SIZE                                      128             128             128             128             128             128
+sql.Tx.db                                          0               0               0               0               0               0
+sql.Tx.dc                                         32              32              32              32              32              32
+sql.Tx.txi                                        40              40              40              40              40              40
+sql.Tx.done                                       64              64              64              64              64              64
+sql.Tx.ctx                                       112             112             112             112             112             112
+sql.Conn.db                                        0               0               0               0               0               0
+sql.Conn.dc                                       32              32              32              32              32              32
+sql.Conn.done                                     40              40              40              40              40              40
+sql.Stmt.db                                        0               0               0               0               0               0
+sql.Stmt.query                                     8               8               8               8               8               8
+sql.Stmt.cg                                       64              64              64              64              64              64
+sql.Stmt.cgds                                     80              80              80              80              80              80
 funcID.goexit                                      8               8               8               8               8               8
 funcID.wrapper                                    22              22              22              22              22              22
 
@@ -269,13 +959,34 @@ g.gopc                                           280             280            
 g.startpc                                        296             296             296             296             304             304
 g.waiting                                        312             312             312             312             320             320
 g.labels                                         344             344             344             344             352             352
+g._panic                                          32              32              32              32              32              32
+g._defer                                          40              40              40              40              40              40
+g.param                                          136             136             136             136             136             136
+g.parkingOnChan                                  185             185             185             185             185             185
 gobuf.sp                                           0               0               0               0               0               0
 gobuf.pc                                           8               8               8               8               8               8
 gobuf.g                                           16              16              16              16              16              16
 gobuf.bp                                          40              40              40              40              40              40
+m.SIZE                                          1816            1816            1816            1816            1824            1824
 m.procid                                          64              64              64              64              64              64
 m.curg                                           184             184             184             184             184             184
 m.p                                              200             200             200             200             208             208
+m.g0                                               0               0               0               0               0               0
+m.id                                             224             224             224             224             232             232
+m.alllink                                        344             344             344             344             352             352
+m.lockedg                                        360             360             360             360             384             384
+p.SIZE                                          9512            9512            9512            9512           15920           14320
+p.id                                               0               0               0               0               0               0
+p.status                                           4               4               4               4               4               4
+p.m                                               48              48              48              48              48              48
+p.runqhead                                       392             392             392             392             400             400
+p.runqtail                                       396             396             396             396             404             404
+p.runnext                                       2448            2448            2448            2448            2456            2456
+schedt.runq                                      112             112             112             112             128             128
+schedt.runqsize                                    -               -               -               -               -               -
+schedt.nmidle                                     48              48              48              48              64              64
+schedt.nmspinning                                100             100             100             100             116             116
+schedt.gcwaiting                                 248             248             248             248             264             264
 pollDesc.SIZE                                    296             296             296             296             296             296
 pollDesc.fd                                        8               8               8               8               8               8
 pollDesc.rg                                       32              32              32              32              32              32
@@ -283,9 +994,31 @@ pollDesc.wg                                       40              40            
 pollDesc.closing                                  56              56              56              56              56              56
 pollDesc.rd                                      168             168             168             168             168             168
 pollDesc.wd                                      280             280             280             280             280             280
+sudog.SIZE                                        88              88              88              88             104             104
 sudog.g                                            0               0               0               0               0               0
+sudog.next                                         8               8               8               8               8               8
+sudog.prev                                        16              16              16              16              16              16
 sudog.elem                                        24              24              24              24              24              24
 sudog.c                                           80              80              80              80              88              88
+sudog.isSelect                                    52              52              52              52              60              60
+sudog.waitlink                                    64              64              64              64              72              72
+hchan.SIZE                                       112             112             112             112             112             112
+hchan.qcount                                       0               0               0               0               0               0
+hchan.dataqsiz                                     8               8               8               8               8               8
+hchan.buf                                         16              16              16              16              16              16
+hchan.elemsize                                    24              24              24              24              24              24
+hchan.closed                                      28              28              28              28              28              28
+hchan.elemtype                                    40              40              40              40              40              40
+hchan.sendx                                       48              48              48              48              48              48
+hchan.recvx                                       56              56              56              56              56              56
+hchan.recvq                                       64              64              64              64              64              64
+hchan.sendq                                       80              80              80              80              80              80
+waitq.first                                        0               0               0               0               0               0
+waitq.last                                         8               8               8               8               8               8
+_defer.sp                                          8               8               8               8               8               8
+_defer.pc                                         16              16              16              16              16              16
+_defer.fn                                         24              24              24              24              24              24
+_defer.link                                       32              32              32              32              32              32
 moduledata.funcnametab                             8               8               8               8               8               8
 moduledata.cutab                                  32              32              32              32              32              32
 moduledata.filetab                                56              56              56              56              56              56
@@ -299,6 +1032,8 @@ moduledata.data                                  208             208            
 moduledata.edata                                 216             216             216             216             216             216
 moduledata.bss                                   224             224             224             224             224             224
 moduledata.ebss                                  232             232             232             232             232             232
+moduledata.noptrdata                             192             192             192             192             192             192
+moduledata.enoptrdata                            200             200             200             200             200             200
 moduledata.noptrbss                              240             240             240             240             240             240
 moduledata.enoptrbss                             248             248             248             248             248             248
 moduledata.types                                 296             296             296             296             296             296
@@ -306,28 +1041,213 @@ moduledata.etypes                                304             304            
 moduledata.rodata                                312             312             312             312             312             312
 moduledata.gofunc                                320             320             320             320             320             320
 moduledata.next                                  576             576             576             576             584             584
+moduledata.gcdatamask                            536             536             536             536             544             544
+moduledata.gcbssmask                             552             552             552             552             560             560
 mspan.SIZE                                       160             160             160             160             160             160
 mspan.startAddr                                   24              24              24              24              24              24
 mspan.npages                                      32              32              32              32              32              32
 mspan.nelems                                      50              50              50              50              50              50
+mspan.freeindex                                   48              48              48              48              48              48
+mspan.allocCount                                  96              96              96              96              96              96
 mspan.spanclass                                   98              98              98              98              98              98
 mspan.state                                       99              99              99              99              99              99
 mspan.elemsize                                   104             104             104             104             104             104
+mspan.sweepgen                                    88              88              88              88              88              88
+mspan.allocBits                                   64              64              64              64              64              64
+mspan.gcmarkBits                                  72              72              72              72              72              72
+mspan.largeType                                  152             152             152             152             152             152
+mheap.allspans                                 65864           65864           65864           65864           65864           65864
+mheap.sweepgen                                 65856           65856           65856           65856           65856           65856
+mstats.last_gc_nanotime                         7696            7696            7696            7696            7696            7696
+mstats.last_gc_unix                             3568            3568            3568            3568            3568            3568
+mstats.numgc                                    7680            7680            7680            7680            7680            7680
+gcControllerState.gcPercent                        0               0               0               0               0               0
+gcControllerState.heapLive                       104             104             104             104             104             104
+gcControllerState.heapMarked                     152             152             152             152             152             152
+gcControllerState.heapGoal                         -               -               -               -               -               -
+gcControllerState.gcPercentHeapGoal               72              72              72              72              72              72
+abi.Type.Size_                                     0               0               0               0               0               0
+abi.Type.PtrBytes                                  8               8               8               8               8               8
+abi.Type.Hash                                     16              16              16              16              16              16
+abi.Type.TFlag                                    20              20              20              20              20              20
+abi.Type.Kind_                                    23              23              23              23              23              23
+abi.Type.Str                                      40              40              40              40              40              40
+poll.FD.SIZE                                      56              56              56              56              56              56
+poll.FD.fdmu                                       0               0               0               0               0               0
 poll.FD.Sysfd                                     16              16              16              16              16              16
 poll.FD.pd                                        32              32              32              32              32              32
+poll.FD.csema                                     40              40              40              40              40              40
+poll.FD.isBlocking                                44              44              44              44              44              44
+poll.FD.IsStream                                  48              48              48              48              48              48
+netFD.SIZE                                       128             128             128             128             128             128
 netFD.family                                      56              56              56              56              56              56
 netFD.net                                         80              80              80              80              80              80
 netFD.laddr                                       96              96              96              96              96              96
 netFD.raddr                                      112             112             112             112             112             112
+netFD.isConnected                                 72              72              72              72              72              72
+os.file.pfd                                        0               0               0               0               0               0
+os.file.name                                      56              56              56              56              56              56
 persistConn.SIZE                                 280             280             280             280             296             296
 persistConn.cacheKey                              24              24              24              24              24              24
 persistConn.conn                                  80              80              80              80              80              80
 persistConn.numExpectedResponses                 224             224             224             224             232             232
 persistConn.idleAt                               184             184             184             184             192             192
 persistConn.reused                               265             265             265             265             272             272
+persistConn.alt                                    0               0               0               0               0               0
+persistConn.t                                     16              16              16              16              16              16
+persistConn.tlsState                              96              96              96              96              96              96
+persistConn.br                                   104             104             104             104             104             104
+persistConn.bw                                   112             112             112             112             112             112
+persistConn.reqch                                128             128             128             128             128             128
+persistConn.writech                              136             136             136             136             136             136
+persistConn.closech                              144             144             144             144             144             144
+persistConn.closed                               232             232             232             232             240             240
+persistConn.broken                               264             264             264             264               -               -
+persistConn.isProxy                              152             152             152             152             160             160
 connectMethodKey.proxy                             0               0               0               0               0               0
 connectMethodKey.scheme                           16              16              16              16              16              16
 connectMethodKey.addr                             32              32              32              32              32              32
+wantConn.cm                                        0               0               0               0               0               0
+wantConn.key                                      48              48              48              48              48              48
+wantConn.pc                                        -               -               -               -               -               -
+wantConn.ready                                     -               -               -               -               -               -
+connectMethod.targetScheme                         8               8               8               8               8               8
+connectMethod.targetAddr                          24              24              24              24              24              24
+Transport.SIZE                                   392             392             392             392             392             392
+Transport.idleConn                                16              16              16              16              16              16
+Transport.idleConnWait                            24              24              24              24              24              24
+Transport.connsPerHost                            96              96              96              96              96              96
+Transport.MaxIdleConns                           240             240             240             240             240             240
+Transport.MaxIdleConnsPerHost                    248             248             248             248             248             248
+Transport.MaxConnsPerHost                        256             256             256             256             256             256
+Transport.IdleConnTimeout                        264             264             264             264             264             264
+Transport.DisableKeepAlives                      232             232             232             232             232             232
+bodyEOFSignal.body                                 0               0               0               0               0               0
+bodyEOFSignal.closed                              24              24              24              24              24              24
+bodyEOFSignal.rerr                                32              32              32              32              32              32
+bodyEOFSignal.fn                                  48              48              48              48              48              48
+http.conn.SIZE                                   144             144             144             144             144             144
+http.conn.server                                   0               0               0               0               0               0
+http.conn.rwc                                     16              16              16              16              16              16
+http.conn.remoteAddr                              32              32              32              32              32              32
+http.conn.tlsState                                48              48              48              48              48              48
+http.conn.r                                       72              72              72              72              72              72
+http.conn.bufr                                    80              80              80              80              80              80
+http.conn.bufw                                    88              88              88              88              88              88
+http.conn.curReq                                 112             112             112             112             112             112
+http.conn.curState                               120             120             120             120             120             120
+http.conn.hijackedv                              136             136             136             136             136             136
+http.connReader.conn                              24              24              24              24              24              24
+http.connReader.rwc                                0               0               0               0               0               0
+http.connReader.inRead                            48              48              48              48              48              48
+http.connReader.hasByte                           32              32              32              32              32              32
+http.Server.SIZE                                 248             248             248             248             248             248
+http.Server.Addr                                   0               0               0               0               0               0
+http.Server.Handler                               16              16              16              16              16              16
+http.Server.ReadTimeout                           48              48              48              48              48              48
+http.Server.ReadHeaderTimeout                     56              56              56              56              56              56
+http.Server.WriteTimeout                          64              64              64              64              64              64
+http.Server.IdleTimeout                           72              72              72              72              72              72
+http.Server.inShutdown                           144             144             144             144             144             144
+http.Server.listeners                            192             192             192             192             192             192
+http.Server.activeConn                           200             200             200             200             200             200
+http.Request.Method                                0               0               0               0               0               0
+http.Request.URL                                  16              16              16              16              16              16
+http.Request.Host                                128             128             128             128             128             128
+http2ClientConn.SIZE                             432             432             432             432             440             440
+http2ClientConn.t                                  0               0               0               0               0               0
+http2ClientConn.tconn                              8               8               8               8               8               8
+http2ClientConn.idleTimeout                       64              64              64              64              64              64
+http2ClientConn.closing                          129             129             129             129             121             121
+http2ClientConn.closed                           130             130             130             130             122             122
+http2ClientConn.streams                          176             176             176             176             168             168
+http2ClientConn.streamsReserved                  184             184             184             184             176             176
+http2ClientConn.nextStreamID                     192             192             192             192             184             184
+http2ClientConn.lastActive                       224             224             224             224             216             216
+http2ClientConn.lastIdle                         248             248             248             248             240             240
+http2ClientConn.br                               216             216             216             216             208             208
+http2ClientConn.bw                               352             352             352             352             360             360
+http2ClientConn.fr                               360             360             360             360             368             368
+http2serverConn.SIZE                             480             480             480             480             456             456
+http2serverConn.srv                                0               0               0               0               0               0
+http2serverConn.hs                                 8               8               8               8               8               8
+http2serverConn.conn                              16              16              16              16              16              16
+http2serverConn.handler                           40              40              40              40              40              40
+http2serverConn.streams                          264             264             264             264             264             264
+http2serverConn.curClientStreams                 240             240             240             240             240             240
+http2serverConn.curHandlers                      248             248             248             248             248             248
+tls.Conn.SIZE                                    872             872             872             872             872             872
+tls.Conn.conn                                      0               0               0               0               0               0
+tls.Conn.isClient                                 16              16              16              16              16              16
+tls.Conn.handshakeStatus                           -               -               -               -               -               -
+tls.Conn.isHandshakeComplete                      40              40              40              40              40              40
+tls.Conn.vers                                     72              72              72              72              72              72
+bufio.Reader.buf                                   0               0               0               0               0               0
+bufio.Reader.rd                                   24              24              24              24              24              24
+bufio.Reader.r                                    40              40              40              40              40              40
+bufio.Reader.w                                    48              48              48              48              48              48
+bufio.Writer.err                                   0               0               0               0               0               0
+bufio.Writer.buf                                  16              16              16              16              16              16
+bufio.Writer.n                                    40              40              40              40              40              40
+bufio.Writer.wr                                   48              48              48              48              48              48
+sync.Mutex.SIZE                                    8               8               8               8               8               8
+sync.Mutex.state                                   0               0               0               0               0               0
+sync.Mutex.sema                                    4               4               4               4               4               4
+sync.RWMutex.w                                     0               0               0               0               0               0
+sync.RWMutex.writerSem                             8               8               8               8               8               8
+sync.RWMutex.readerSem                            12              12              12              12              12              12
+sync.RWMutex.readerCount                          16              16              16              16              16              16
+sync.RWMutex.readerWait                           20              20              20              20              20              20
+sync.WaitGroup.state                               0               0               0               0               0               0
+sync.WaitGroup.sema                                8               8               8               8               8               8
+sync.WaitGroup.state1                              -               -               -               -               -               -
+sync.WaitGroup.state2                              -               -               -               -               -               -
+sync.Cond.L                                        0               0               0               0               0               0
+sync.Cond.notify                                  16              16              16              16              16              16
+sql.DB.SIZE                                      208             208             208             208             208             208
+sql.DB.waitDuration                                0               0               0               0               0               0
+sql.DB.connector                                   8               8               8               8               8               8
+sql.DB.mu                                         32              32              32              32              32              32
+sql.DB.freeConn                                   40              40              40              40              40              40
+sql.DB.connRequests                               64              64              64              64              64              64
+sql.DB.numOpen                                    88              88              88              88              88              88
+sql.DB.maxIdleCount                              128             128             128             128             128             128
+sql.DB.maxOpen                                   136             136             136             136             136             136
+sql.DB.maxLifetime                               144             144             144             144             144             144
+sql.DB.maxIdleTime                               152             152             152             152             152             152
+sql.DB.waitCount                                 168             168             168             168             168             168
+sql.DB.dep                                       112             112             112             112             112             112
+sql.driverConn.SIZE                              128             128             128             128             128             128
+sql.driverConn.db                                  0               0               0               0               0               0
+sql.driverConn.createdAt                           8               8               8               8               8               8
+sql.driverConn.ci                                 40              40              40              40              40              40
+sql.driverConn.closed                             57              57              57              57              57              57
+sql.driverConn.finalClosed                        58              58              58              58              58              58
+sql.driverConn.openStmt                           64              64              64              64              64              64
+sql.driverConn.inUse                              72              72              72              72              72              72
+sql.driverConn.returnedAt                         80              80              80              80              80              80
+sql.Rows.SIZE                                    152             152             152             152             152             152
+sql.Rows.dc                                        0               0               0               0               0               0
+sql.Rows.releaseConn                               8               8               8               8               8               8
+sql.Rows.rowsi                                    16              16              16              16              16              16
+sql.Rows.closeStmt                                40              40              40              40              40              40
+sql.Rows.closed                                   96              96              96              96              96              96
+sql.Rows.lasterr                                  80              80              80              80              80              80
+sql.Row.err                                        0               0               0               0               0               0
+sql.Row.rows                                      16              16              16              16              16              16
+sql.Tx.SIZE                                      128             128             128             128             128             128
+sql.Tx.db                                          0               0               0               0               0               0
+sql.Tx.dc                                         32              32              32              32              32              32
+sql.Tx.txi                                        40              40              40              40              40              40
+sql.Tx.done                                       64              64              64              64              64              64
+sql.Tx.ctx                                       112             112             112             112             112             112
+sql.Conn.db                                        0               0               0               0               0               0
+sql.Conn.dc                                       32              32              32              32              32              32
+sql.Conn.done                                     40              40              40              40              40              40
+sql.Stmt.db                                        0               0               0               0               0               0
+sql.Stmt.query                                     8               8               8               8               8               8
+sql.Stmt.cg                                       64              64              64              64              64              64
+sql.Stmt.cgds                                     80              80              80              80              80              80
 funcID.goexit                                      8               8               8               8               8               8
 funcID.wrapper                                    23              23              23              23              23              23
 
@@ -349,13 +1269,34 @@ g.gopc                                           288             288            
 g.startpc                                        304             304             304             304             304             304
 g.waiting                                        320             320             320             320             320             320
 g.labels                                         352             352             352             352             352             352
+g._panic                                          32              32              32              32              32              32
+g._defer                                          40              40              40              40              40              40
+g.param                                          136             136             136             136             136             136
+g.parkingOnChan                                  185             185             185             185             185             185
 gobuf.sp                                           0               0               0               0               0               0
 gobuf.pc                                           8               8               8               8               8               8
 gobuf.g                                           16              16              16              16              16              16
 gobuf.bp                                          40              40              40              40              40              40
+m.SIZE                                          1824            1824            1824            1824            1832            1832
 m.procid                                          64              64              64              64              64              64
 m.curg                                           184             184             184             184             184             184
 m.p                                              208             208             208             208             208             208
+m.g0                                               0               0               0               0               0               0
+m.id                                             232             232             232             232             232             232
+m.alllink                                        352             352             352             352             352             352
+m.lockedg                                        384             384             384             384             384             384
+p.SIZE                                         15920           14320           15920           14320           15920           14320
+p.id                                               0               0               0               0               0               0
+p.status                                           4               4               4               4               4               4
+p.m                                               48              48              48              48              48              48
+p.runqhead                                       400             400             400             400             400             400
+p.runqtail                                       404             404             404             404             404             404
+p.runnext                                       2456            2456            2456            2456            2456            2456
+schedt.runq                                      128             128             128             128             128             128
+schedt.runqsize                                    -               -               -               -               -               -
+schedt.nmidle                                     64              64              64              64              64              64
+schedt.nmspinning                                116             116             116             116             116             116
+schedt.gcwaiting                                 264             264             264             264             264             264
 pollDesc.SIZE                                    296             296             296             296             296             296
 pollDesc.fd                                        8               8               8               8               8               8
 pollDesc.rg                                       32              32              32              32              32              32
@@ -363,9 +1304,31 @@ pollDesc.wg                                       40              40            
 pollDesc.closing                                  56              56              56              56              56              56
 pollDesc.rd                                      168             168             168             168             168             168
 pollDesc.wd                                      280             280             280             280             280             280
+sudog.SIZE                                       104             104             104             104             104             104
 sudog.g                                            0               0               0               0               0               0
+sudog.next                                         8               8               8               8               8               8
+sudog.prev                                        16              16              16              16              16              16
 sudog.elem                                        24              24              24              24              24              24
 sudog.c                                           88              88              88              88              88              88
+sudog.isSelect                                    60              60              60              60              60              60
+sudog.waitlink                                    72              72              72              72              72              72
+hchan.SIZE                                       112             112             112             112             112             112
+hchan.qcount                                       0               0               0               0               0               0
+hchan.dataqsiz                                     8               8               8               8               8               8
+hchan.buf                                         16              16              16              16              16              16
+hchan.elemsize                                    24              24              24              24              24              24
+hchan.closed                                      28              28              28              28              28              28
+hchan.elemtype                                    40              40              40              40              40              40
+hchan.sendx                                       48              48              48              48              48              48
+hchan.recvx                                       56              56              56              56              56              56
+hchan.recvq                                       64              64              64              64              64              64
+hchan.sendq                                       80              80              80              80              80              80
+waitq.first                                        0               0               0               0               0               0
+waitq.last                                         8               8               8               8               8               8
+_defer.sp                                          8               8               8               8               8               8
+_defer.pc                                         16              16              16              16              16              16
+_defer.fn                                         24              24              24              24              24              24
+_defer.link                                       32              32              32              32              32              32
 moduledata.funcnametab                             8               8               8               8               8               8
 moduledata.cutab                                  32              32              32              32              32              32
 moduledata.filetab                                56              56              56              56              56              56
@@ -379,6 +1342,8 @@ moduledata.data                                  208             208            
 moduledata.edata                                 216             216             216             216             216             216
 moduledata.bss                                   224             224             224             224             224             224
 moduledata.ebss                                  232             232             232             232             232             232
+moduledata.noptrdata                             192             192             192             192             192             192
+moduledata.enoptrdata                            200             200             200             200             200             200
 moduledata.noptrbss                              240             240             240             240             240             240
 moduledata.enoptrbss                             248             248             248             248             248             248
 moduledata.types                                 296             296             296             296             296             296
@@ -386,28 +1351,213 @@ moduledata.etypes                                304             304            
 moduledata.rodata                                312             312             312             312             336             336
 moduledata.gofunc                                320             320             320             320             344             344
 moduledata.next                                  584             584             584             584             560             560
+moduledata.gcdatamask                            544             544             544             544             520             520
+moduledata.gcbssmask                             560             560             560             560             536             536
 mspan.SIZE                                       160             160             160             160             160             160
 mspan.startAddr                                   24              24              24              24              24              24
 mspan.npages                                      32              32              32              32              32              32
 mspan.nelems                                      50              50              50              50              50              50
+mspan.freeindex                                   48              48              48              48              48              48
+mspan.allocCount                                  96              96              96              96              96              96
 mspan.spanclass                                   98              98              98              98              98              98
 mspan.state                                       99              99              99              99              99              99
 mspan.elemsize                                   104             104             104             104             104             104
+mspan.sweepgen                                    88              88              88              88              88              88
+mspan.allocBits                                   64              64              64              64              64              64
+mspan.gcmarkBits                                  72              72              72              72              72              72
+mspan.largeType                                  152             152             152             152             152             152
+mheap.allspans                                 65864           65864           65864           65864           65864           65864
+mheap.sweepgen                                 65856           65856           65856           65856           65856           65856
+mstats.last_gc_nanotime                         7696            7696            7696            7696            7696            7696
+mstats.last_gc_unix                             3568            3568            3568            3568            3568            3568
+mstats.numgc                                    7680            7680            7680            7680            7680            7680
+gcControllerState.gcPercent                        0               0               0               0               0               0
+gcControllerState.heapLive                       104             104             104             104             104             104
+gcControllerState.heapMarked                     152             152             152             152             152             152
+gcControllerState.heapGoal                         -               -               -               -               -               -
+gcControllerState.gcPercentHeapGoal               72              72              72              72              72              72
+abi.Type.Size_                                     0               0               0               0               0               0
+abi.Type.PtrBytes                                  8               8               8               8               8               8
+abi.Type.Hash                                     16              16              16              16              16              16
+abi.Type.TFlag                                    20              20              20              20              20              20
+abi.Type.Kind_                                    23              23              23              23              23              23
+abi.Type.Str                                      40              40              40              40              40              40
+poll.FD.SIZE                                      56              56              56              56              56              56
+poll.FD.fdmu                                       0               0               0               0               0               0
 poll.FD.Sysfd                                     16              16              16              16              16              16
 poll.FD.pd                                        32              32              32              32              32              32
+poll.FD.csema                                     40              40              40              40              40              40
+poll.FD.isBlocking                                44              44              44              44              44              44
+poll.FD.IsStream                                  48              48              48              48              48              48
+netFD.SIZE                                       128             128             128             128             128             128
 netFD.family                                      56              56              56              56              56              56
 netFD.net                                         80              80              80              80              80              80
 netFD.laddr                                       96              96              96              96              96              96
 netFD.raddr                                      112             112             112             112             112             112
+netFD.isConnected                                 72              72              72              72              72              72
+os.file.pfd                                        0               0               0               0               0               0
+os.file.name                                      56              56              56              56              56              56
 persistConn.SIZE                                 296             296             296             296             296             296
 persistConn.cacheKey                              24              24              24              24              24              24
 persistConn.conn                                  80              80              80              80              80              80
 persistConn.numExpectedResponses                 232             232             232             232             232             232
 persistConn.idleAt                               192             192             192             192             192             192
 persistConn.reused                               272             272             272             272             272             272
+persistConn.alt                                    0               0               0               0               0               0
+persistConn.t                                     16              16              16              16              16              16
+persistConn.tlsState                              96              96              96              96              96              96
+persistConn.br                                   104             104             104             104             104             104
+persistConn.bw                                   112             112             112             112             112             112
+persistConn.reqch                                128             128             128             128             128             128
+persistConn.writech                              136             136             136             136             136             136
+persistConn.closech                              144             144             144             144             144             144
+persistConn.closed                               240             240             240             240             240             240
+persistConn.broken                                 -               -               -               -               -               -
+persistConn.isProxy                              160             160             160             160             160             160
 connectMethodKey.proxy                             0               0               0               0               0               0
 connectMethodKey.scheme                           16              16              16              16              16              16
 connectMethodKey.addr                             32              32              32              32              32              32
+wantConn.cm                                        0               0               0               0               0               0
+wantConn.key                                      48              48              48              48              48              48
+wantConn.pc                                        -               -               -               -               -               -
+wantConn.ready                                     -               -               -               -               -               -
+connectMethod.targetScheme                         8               8               8               8               8               8
+connectMethod.targetAddr                          24              24              24              24              24              24
+Transport.SIZE                                   392             392             392             392             432             432
+Transport.idleConn                                16              16              16              16              16              16
+Transport.idleConnWait                            24              24              24              24              24              24
+Transport.connsPerHost                            96              96              96              96              96              96
+Transport.MaxIdleConns                           240             240             240             240             240             240
+Transport.MaxIdleConnsPerHost                    248             248             248             248             248             248
+Transport.MaxConnsPerHost                        256             256             256             256             256             256
+Transport.IdleConnTimeout                        264             264             264             264             264             264
+Transport.DisableKeepAlives                      232             232             232             232             232             232
+bodyEOFSignal.body                                 0               0               0               0               0               0
+bodyEOFSignal.closed                              24              24              24              24              24              24
+bodyEOFSignal.rerr                                32              32              32              32              32              32
+bodyEOFSignal.fn                                  48              48              48              48              48              48
+http.conn.SIZE                                   144             144             144             144             144             144
+http.conn.server                                   0               0               0               0               0               0
+http.conn.rwc                                     16              16              16              16              16              16
+http.conn.remoteAddr                              32              32              32              32              32              32
+http.conn.tlsState                                48              48              48              48              48              48
+http.conn.r                                       72              72              72              72              72              72
+http.conn.bufr                                    80              80              80              80              80              80
+http.conn.bufw                                    88              88              88              88              88              88
+http.conn.curReq                                 112             112             112             112             112             112
+http.conn.curState                               120             120             120             120             120             120
+http.conn.hijackedv                              136             136             136             136             136             136
+http.connReader.conn                              24              24              24              24              24              24
+http.connReader.rwc                                0               0               0               0               0               0
+http.connReader.inRead                            48              48              48              48              48              48
+http.connReader.hasByte                           32              32              32              32              32              32
+http.Server.SIZE                                 248             248             248             248             296             296
+http.Server.Addr                                   0               0               0               0               0               0
+http.Server.Handler                               16              16              16              16              16              16
+http.Server.ReadTimeout                           48              48              48              48              48              48
+http.Server.ReadHeaderTimeout                     56              56              56              56              56              56
+http.Server.WriteTimeout                          64              64              64              64              64              64
+http.Server.IdleTimeout                           72              72              72              72              72              72
+http.Server.inShutdown                           144             144             144             144             156             156
+http.Server.listeners                            192             192             192             192             200             200
+http.Server.activeConn                           200             200             200             200             208             208
+http.Request.Method                                0               0               0               0               0               0
+http.Request.URL                                  16              16              16              16              16              16
+http.Request.Host                                128             128             128             128             128             128
+http2ClientConn.SIZE                             440             440             440             440             440             440
+http2ClientConn.t                                  0               0               0               0               0               0
+http2ClientConn.tconn                              8               8               8               8               8               8
+http2ClientConn.idleTimeout                       64              64              64              64              64              64
+http2ClientConn.closing                          121             121             121             121             121             121
+http2ClientConn.closed                           122             122             122             122             122             122
+http2ClientConn.streams                          168             168             168             168             168             168
+http2ClientConn.streamsReserved                  176             176             176             176             176             176
+http2ClientConn.nextStreamID                     184             184             184             184             184             184
+http2ClientConn.lastActive                       216             216             216             216             216             216
+http2ClientConn.lastIdle                         240             240             240             240             240             240
+http2ClientConn.br                               208             208             208             208             208             208
+http2ClientConn.bw                               360             360             360             360             360             360
+http2ClientConn.fr                               368             368             368             368             368             368
+http2serverConn.SIZE                             456             456             456             456             464             464
+http2serverConn.srv                                0               0               0               0               0               0
+http2serverConn.hs                                 8               8               8               8               8               8
+http2serverConn.conn                              16              16              16              16              24              24
+http2serverConn.handler                           40              40              40              40              48              48
+http2serverConn.streams                          264             264             264             264             272             272
+http2serverConn.curClientStreams                 240             240             240             240             248             248
+http2serverConn.curHandlers                      248             248             248             248             256             256
+tls.Conn.SIZE                                    872             872             872             872             896             896
+tls.Conn.conn                                      0               0               0               0               0               0
+tls.Conn.isClient                                 16              16              16              16              16              16
+tls.Conn.handshakeStatus                           -               -               -               -               -               -
+tls.Conn.isHandshakeComplete                      40              40              40              40              40              40
+tls.Conn.vers                                     72              72              72              72              72              72
+bufio.Reader.buf                                   0               0               0               0               0               0
+bufio.Reader.rd                                   24              24              24              24              24              24
+bufio.Reader.r                                    40              40              40              40              40              40
+bufio.Reader.w                                    48              48              48              48              48              48
+bufio.Writer.err                                   0               0               0               0               0               0
+bufio.Writer.buf                                  16              16              16              16              16              16
+bufio.Writer.n                                    40              40              40              40              40              40
+bufio.Writer.wr                                   48              48              48              48              48              48
+sync.Mutex.SIZE                                    8               8               8               8               8               8
+sync.Mutex.state                                   0               0               0               0               0               0
+sync.Mutex.sema                                    4               4               4               4               4               4
+sync.RWMutex.w                                     0               0               0               0               0               0
+sync.RWMutex.writerSem                             8               8               8               8               8               8
+sync.RWMutex.readerSem                            12              12              12              12              12              12
+sync.RWMutex.readerCount                          16              16              16              16              16              16
+sync.RWMutex.readerWait                           20              20              20              20              20              20
+sync.WaitGroup.state                               0               0               0               0               0               0
+sync.WaitGroup.sema                                8               8               8               8               8               8
+sync.WaitGroup.state1                              -               -               -               -               -               -
+sync.WaitGroup.state2                              -               -               -               -               -               -
+sync.Cond.L                                        0               0               0               0               0               0
+sync.Cond.notify                                  16              16              16              16              16              16
+sql.DB.SIZE                                      208             208             208             208             208             208
+sql.DB.waitDuration                                0               0               0               0               0               0
+sql.DB.connector                                   8               8               8               8               8               8
+sql.DB.mu                                         32              32              32              32              32              32
+sql.DB.freeConn                                   40              40              40              40              40              40
+sql.DB.connRequests                               64              64              64              64              64              64
+sql.DB.numOpen                                    88              88              88              88              88              88
+sql.DB.maxIdleCount                              128             128             128             128             128             128
+sql.DB.maxOpen                                   136             136             136             136             136             136
+sql.DB.maxLifetime                               144             144             144             144             144             144
+sql.DB.maxIdleTime                               152             152             152             152             152             152
+sql.DB.waitCount                                 168             168             168             168             168             168
+sql.DB.dep                                       112             112             112             112             112             112
+sql.driverConn.SIZE                              128             128             128             128             128             128
+sql.driverConn.db                                  0               0               0               0               0               0
+sql.driverConn.createdAt                           8               8               8               8               8               8
+sql.driverConn.ci                                 40              40              40              40              40              40
+sql.driverConn.closed                             57              57              57              57              57              57
+sql.driverConn.finalClosed                        58              58              58              58              58              58
+sql.driverConn.openStmt                           64              64              64              64              64              64
+sql.driverConn.inUse                              72              72              72              72              72              72
+sql.driverConn.returnedAt                         80              80              80              80              80              80
+sql.Rows.SIZE                                    152             152             152             152             168             168
+sql.Rows.dc                                        0               0               0               0               0               0
+sql.Rows.releaseConn                               8               8               8               8               8               8
+sql.Rows.rowsi                                    16              16              16              16              16              16
+sql.Rows.closeStmt                                40              40              40              40              40              40
+sql.Rows.closed                                   96              96              96              96             104             104
+sql.Rows.lasterr                                  80              80              80              80              88              88
+sql.Row.err                                        0               0               0               0               0               0
+sql.Row.rows                                      16              16              16              16              16              16
+sql.Tx.SIZE                                      128             128             128             128             136             136
+sql.Tx.db                                          0               0               0               0               0               0
+sql.Tx.dc                                         32              32              32              32              40              40
+sql.Tx.txi                                        40              40              40              40              48              48
+sql.Tx.done                                       64              64              64              64              72              72
+sql.Tx.ctx                                       112             112             112             112             120             120
+sql.Conn.db                                        0               0               0               0               0               0
+sql.Conn.dc                                       32              32              32              32              40              40
+sql.Conn.done                                     40              40              40              40              48              48
+sql.Stmt.db                                        0               0               0               0               0               0
+sql.Stmt.query                                     8               8               8               8               8               8
+sql.Stmt.cg                                       64              64              64              64              72              72
+sql.Stmt.cgds                                     80              80              80              80              88              88
 funcID.goexit                                      8               8               8               8               8               8
 funcID.wrapper                                    23              23              23              23              23              23
 
@@ -429,13 +1579,34 @@ g.gopc                                           288             288
 g.startpc                                        304             304
 g.waiting                                        320             320
 g.labels                                         352             352
+g._panic                                          32              32
+g._defer                                          40              40
+g.param                                          136             136
+g.parkingOnChan                                  185             185
 gobuf.sp                                           0               0
 gobuf.pc                                           8               8
 gobuf.g                                           16              16
 gobuf.bp                                          40              40
+m.SIZE                                          1832            1832
 m.procid                                          64              64
 m.curg                                           184             184
 m.p                                              208             208
+m.g0                                               0               0
+m.id                                             232             232
+m.alllink                                        352             352
+m.lockedg                                        384             384
+p.SIZE                                         15920           14320
+p.id                                               0               0
+p.status                                           4               4
+p.m                                               48              48
+p.runqhead                                       400             400
+p.runqtail                                       404             404
+p.runnext                                       2456            2456
+schedt.runq                                      128             128
+schedt.runqsize                                    -               -
+schedt.nmidle                                     64              64
+schedt.nmspinning                                116             116
+schedt.gcwaiting                                 264             264
 pollDesc.SIZE                                    296             296
 pollDesc.fd                                        8               8
 pollDesc.rg                                       32              32
@@ -443,9 +1614,31 @@ pollDesc.wg                                       40              40
 pollDesc.closing                                  56              56
 pollDesc.rd                                      168             168
 pollDesc.wd                                      280             280
+sudog.SIZE                                       104             104
 sudog.g                                            0               0
+sudog.next                                         8               8
+sudog.prev                                        16              16
 sudog.elem                                        24              24
 sudog.c                                           88              88
+sudog.isSelect                                    60              60
+sudog.waitlink                                    72              72
+hchan.SIZE                                       112             112
+hchan.qcount                                       0               0
+hchan.dataqsiz                                     8               8
+hchan.buf                                         16              16
+hchan.elemsize                                    24              24
+hchan.closed                                      28              28
+hchan.elemtype                                    40              40
+hchan.sendx                                       48              48
+hchan.recvx                                       56              56
+hchan.recvq                                       64              64
+hchan.sendq                                       80              80
+waitq.first                                        0               0
+waitq.last                                         8               8
+_defer.sp                                          8               8
+_defer.pc                                         16              16
+_defer.fn                                         24              24
+_defer.link                                       32              32
 moduledata.funcnametab                             8               8
 moduledata.cutab                                  32              32
 moduledata.filetab                                56              56
@@ -459,6 +1652,8 @@ moduledata.data                                  208             208
 moduledata.edata                                 216             216
 moduledata.bss                                   224             224
 moduledata.ebss                                  232             232
+moduledata.noptrdata                             192             192
+moduledata.enoptrdata                            200             200
 moduledata.noptrbss                              240             240
 moduledata.enoptrbss                             248             248
 moduledata.types                                 296             296
@@ -466,28 +1661,213 @@ moduledata.etypes                                312             312
 moduledata.rodata                                336             336
 moduledata.gofunc                                344             344
 moduledata.next                                  560             560
+moduledata.gcdatamask                            520             520
+moduledata.gcbssmask                             536             536
 mspan.SIZE                                       160             160
 mspan.startAddr                                   24              24
 mspan.npages                                      32              32
 mspan.nelems                                      50              50
+mspan.freeindex                                   48              48
+mspan.allocCount                                  96              96
 mspan.spanclass                                   98              98
 mspan.state                                       99              99
 mspan.elemsize                                   104             104
+mspan.sweepgen                                    88              88
+mspan.allocBits                                   64              64
+mspan.gcmarkBits                                  72              72
+mspan.largeType                                  152             152
+mheap.allspans                                 65864           65864
+mheap.sweepgen                                 65856           65856
+mstats.last_gc_nanotime                         7696            7696
+mstats.last_gc_unix                             3568            3568
+mstats.numgc                                    7680            7680
+gcControllerState.gcPercent                        0               0
+gcControllerState.heapLive                       104             104
+gcControllerState.heapMarked                     152             152
+gcControllerState.heapGoal                         -               -
+gcControllerState.gcPercentHeapGoal               72              72
+abi.Type.Size_                                     0               0
+abi.Type.PtrBytes                                  8               8
+abi.Type.Hash                                     16              16
+abi.Type.TFlag                                    20              20
+abi.Type.Kind_                                    23              23
+abi.Type.Str                                      40              40
+poll.FD.SIZE                                      56              56
+poll.FD.fdmu                                       0               0
 poll.FD.Sysfd                                     16              16
 poll.FD.pd                                        32              32
+poll.FD.csema                                     40              40
+poll.FD.isBlocking                                44              44
+poll.FD.IsStream                                  48              48
+netFD.SIZE                                       128             128
 netFD.family                                      56              56
 netFD.net                                         80              80
 netFD.laddr                                       96              96
 netFD.raddr                                      112             112
+netFD.isConnected                                 72              72
+os.file.pfd                                        0               0
+os.file.name                                      56              56
 persistConn.SIZE                                 296             296
 persistConn.cacheKey                              24              24
 persistConn.conn                                  80              80
 persistConn.numExpectedResponses                 232             232
 persistConn.idleAt                               192             192
 persistConn.reused                               272             272
+persistConn.alt                                    0               0
+persistConn.t                                     16              16
+persistConn.tlsState                              96              96
+persistConn.br                                   104             104
+persistConn.bw                                   112             112
+persistConn.reqch                                128             128
+persistConn.writech                              136             136
+persistConn.closech                              144             144
+persistConn.closed                               240             240
+persistConn.broken                                 -               -
+persistConn.isProxy                              160             160
 connectMethodKey.proxy                             0               0
 connectMethodKey.scheme                           16              16
 connectMethodKey.addr                             32              32
+wantConn.cm                                        0               0
+wantConn.key                                      48              48
+wantConn.pc                                        -               -
+wantConn.ready                                     -               -
+connectMethod.targetScheme                         8               8
+connectMethod.targetAddr                          24              24
+Transport.SIZE                                   432             432
+Transport.idleConn                                16              16
+Transport.idleConnWait                            24              24
+Transport.connsPerHost                            96              96
+Transport.MaxIdleConns                           240             240
+Transport.MaxIdleConnsPerHost                    248             248
+Transport.MaxConnsPerHost                        256             256
+Transport.IdleConnTimeout                        264             264
+Transport.DisableKeepAlives                      232             232
+bodyEOFSignal.body                                 0               0
+bodyEOFSignal.closed                              24              24
+bodyEOFSignal.rerr                                32              32
+bodyEOFSignal.fn                                  48              48
+http.conn.SIZE                                   144             144
+http.conn.server                                   0               0
+http.conn.rwc                                     16              16
+http.conn.remoteAddr                              32              32
+http.conn.tlsState                                48              48
+http.conn.r                                       72              72
+http.conn.bufr                                    80              80
+http.conn.bufw                                    88              88
+http.conn.curReq                                 112             112
+http.conn.curState                               120             120
+http.conn.hijackedv                              136             136
+http.connReader.conn                              24              24
+http.connReader.rwc                                0               0
+http.connReader.inRead                            48              48
+http.connReader.hasByte                           32              32
+http.Server.SIZE                                 296             296
+http.Server.Addr                                   0               0
+http.Server.Handler                               16              16
+http.Server.ReadTimeout                           48              48
+http.Server.ReadHeaderTimeout                     56              56
+http.Server.WriteTimeout                          64              64
+http.Server.IdleTimeout                           72              72
+http.Server.inShutdown                           156             156
+http.Server.listeners                            200             200
+http.Server.activeConn                           208             208
+http.Request.Method                                0               0
+http.Request.URL                                  16              16
+http.Request.Host                                128             128
+http2ClientConn.SIZE                             432             432
+http2ClientConn.t                                  0               0
+http2ClientConn.tconn                              8               8
+http2ClientConn.idleTimeout                       64              64
+http2ClientConn.closing                          117             117
+http2ClientConn.closed                           118             118
+http2ClientConn.streams                          168             168
+http2ClientConn.streamsReserved                  176             176
+http2ClientConn.nextStreamID                     184             184
+http2ClientConn.lastActive                       216             216
+http2ClientConn.lastIdle                         240             240
+http2ClientConn.br                               208             208
+http2ClientConn.bw                               352             352
+http2ClientConn.fr                               360             360
+http2serverConn.SIZE                             480             480
+http2serverConn.srv                                0               0
+http2serverConn.hs                                 8               8
+http2serverConn.conn                              24              24
+http2serverConn.handler                           48              48
+http2serverConn.streams                          288             288
+http2serverConn.curClientStreams                 264             264
+http2serverConn.curHandlers                      272             272
+tls.Conn.SIZE                                    896             896
+tls.Conn.conn                                      0               0
+tls.Conn.isClient                                 16              16
+tls.Conn.handshakeStatus                           -               -
+tls.Conn.isHandshakeComplete                      40              40
+tls.Conn.vers                                     72              72
+bufio.Reader.buf                                   0               0
+bufio.Reader.rd                                   24              24
+bufio.Reader.r                                    40              40
+bufio.Reader.w                                    48              48
+bufio.Writer.err                                   0               0
+bufio.Writer.buf                                  16              16
+bufio.Writer.n                                    40              40
+bufio.Writer.wr                                   48              48
+sync.Mutex.SIZE                                    8               8
+sync.Mutex.state                                   0               0
+sync.Mutex.sema                                    4               4
+sync.RWMutex.w                                     0               0
+sync.RWMutex.writerSem                             8               8
+sync.RWMutex.readerSem                            12              12
+sync.RWMutex.readerCount                          16              16
+sync.RWMutex.readerWait                           20              20
+sync.WaitGroup.state                               0               0
+sync.WaitGroup.sema                                8               8
+sync.WaitGroup.state1                              -               -
+sync.WaitGroup.state2                              -               -
+sync.Cond.L                                        0               0
+sync.Cond.notify                                  16              16
+sql.DB.SIZE                                      208             208
+sql.DB.waitDuration                                0               0
+sql.DB.connector                                   8               8
+sql.DB.mu                                         32              32
+sql.DB.freeConn                                   40              40
+sql.DB.connRequests                               64              64
+sql.DB.numOpen                                    88              88
+sql.DB.maxIdleCount                              128             128
+sql.DB.maxOpen                                   136             136
+sql.DB.maxLifetime                               144             144
+sql.DB.maxIdleTime                               152             152
+sql.DB.waitCount                                 168             168
+sql.DB.dep                                       112             112
+sql.driverConn.SIZE                              128             128
+sql.driverConn.db                                  0               0
+sql.driverConn.createdAt                           8               8
+sql.driverConn.ci                                 40              40
+sql.driverConn.closed                             57              57
+sql.driverConn.finalClosed                        58              58
+sql.driverConn.openStmt                           64              64
+sql.driverConn.inUse                              72              72
+sql.driverConn.returnedAt                         80              80
+sql.Rows.SIZE                                    168             168
+sql.Rows.dc                                        0               0
+sql.Rows.releaseConn                               8               8
+sql.Rows.rowsi                                    16              16
+sql.Rows.closeStmt                                40              40
+sql.Rows.closed                                  104             104
+sql.Rows.lasterr                                  88              88
+sql.Row.err                                        0               0
+sql.Row.rows                                      16              16
+sql.Tx.SIZE                                      136             136
+sql.Tx.db                                          0               0
+sql.Tx.dc                                         40              40
+sql.Tx.txi                                        48              48
+sql.Tx.done                                       72              72
+sql.Tx.ctx                                       120             120
+sql.Conn.db                                        0               0
+sql.Conn.dc                                       40              40
+sql.Conn.done                                     48              48
+sql.Stmt.db                                        0               0
+sql.Stmt.query                                     8               8
+sql.Stmt.cg                                       72              72
+sql.Stmt.cgds                                     88              88
 funcID.goexit                                      8               8
 funcID.wrapper                                    23              23
 """
