@@ -11,6 +11,9 @@ from leadline.host.files import FileTree
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from leadline.contracts import FdLink, MappedFile
     from leadline.evidence.kinds import DescriptorKind
     from leadline.host.bpf import LiveBpf
@@ -49,6 +52,12 @@ class LiveHost(FileTree):
     def read_memory(self, pid: int, address: int, size: int) -> bytes:
         """Return memory of a process; see ``Host.read_memory``."""
         return processes.read_memory(pid, address, size)
+
+    def gather_memory(
+        self, pid: int, addresses: NDArray[np.uint64], sizes: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return many ranges of memory at once; see ``Host.gather_memory``."""
+        return processes.gather_memory(pid, addresses, sizes)
 
     def open_object(self, pid: int, entry: MappedFile) -> memoryview | None:
         """Return the bytes of a mapped file; see ``Host.open_object``."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import mmap
 import os
 import select
 import stat
 from typing import TYPE_CHECKING, Self
+
+import numpy as np
 
 from leadline.formats.procstat import parse_stat
 from leadline.host.files import access_error
@@ -17,14 +20,23 @@ from leadline.model import AccessError, TargetGone
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from numpy.typing import NDArray
+
     from leadline.contracts import MappedFile
     from leadline.host.files import FileTree
 
-__all__ = ["LiveProcess", "open_object", "open_program", "read_memory"]
+__all__ = ["LiveProcess", "gather_memory", "open_object", "open_program", "read_memory"]
 
 _VDSO_LIMIT_BYTES = 1 << 20
 _DELETED = " (deleted)"
 _DEAD_STATES = frozenset("ZX")
+_PTRACE_REMEDY = (
+    "run as root or with CAP_SYS_PTRACE; as the same user it needs kernel.yama.ptrace_scope=0 "
+    "and a program without file capabilities"
+)
+_RANGES_PER_CALL = 1024  # UIO_MAXIOV
+_BYTES_PER_CALL = 1 << 30  # MAX_RW_COUNT is 2 GiB
+_HIGHEST_ADDRESS = 1 << 56  # five-level page tables; what is above is no user memory
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -57,9 +69,71 @@ def read_memory(pid: int, address: int, size: int) -> bytes:
         raise access_error(
             OSError(number, os.strerror(number)),
             f"process_vm_readv of process {pid} at {address:#x}",
-            remedy="run as root, or give leadline CAP_SYS_PTRACE",
+            remedy=_PTRACE_REMEDY,
         )
     return buffer.raw[:count]
+
+
+def gather_memory(
+    pid: int, addresses: NDArray[np.uint64], sizes: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return many ranges of memory by few calls of process_vm_readv; see ``Host.gather_memory``.
+
+    One call takes 1,024 ranges. It ends at the first that cannot be read: that one is left out, the rest is asked
+    for again.
+    """
+    ends = np.concatenate([np.zeros(1, np.uint64), np.cumsum(sizes, dtype=np.uint64)])
+    buffer = np.zeros(int(ends[-1]), np.uint8)
+    is_read = np.zeros(len(addresses), np.bool_)
+    top = np.uint64(_HIGHEST_ADDRESS)
+    sane = np.flatnonzero((addresses < top) & (sizes <= np.uint64(_BYTES_PER_CALL)))
+    ranges = np.ascontiguousarray(np.column_stack([addresses[sane], sizes[sane]]).astype(np.uint64))
+    begins = ends[:-1][sane].astype(np.int64)
+    start = 0
+    while start < len(sane):
+        stop = _batch_end(begins, ranges, start)
+        done = _read_batch(pid, buffer, begins[start:stop], ranges[start:stop])
+        is_read[sane[start : start + done]] = True
+        if start + done < stop:  # bytes of its first pages may have come
+            at, size = int(begins[start + done]), int(ranges[start + done, 1])
+            buffer[at : at + size] = 0
+            done += 1
+        start += done
+    return buffer, is_read
+
+
+def _batch_end(begins: NDArray[np.int64], ranges: NDArray[np.uint64], start: int) -> int:
+    """Return behind which range one call must end: ranges lie end to end in the buffer, none is left out between."""
+    stop = min(start + _RANGES_PER_CALL, len(begins))
+    ends = begins[start:stop] + ranges[start:stop, 1].astype(np.int64)
+    gaps = np.flatnonzero(begins[start + 1 : stop] != ends[:-1])
+    if len(gaps):
+        stop = start + int(gaps[0]) + 1
+    too_many = np.flatnonzero(ends[: stop - start] - begins[start] > _BYTES_PER_CALL)
+    return start + int(too_many[0]) if len(too_many) else stop
+
+
+def _read_batch(
+    pid: int, buffer: NDArray[np.uint8], begins: NDArray[np.int64], ranges: NDArray[np.uint64]
+) -> int:
+    """Return how many of the ranges were read whole, from the first on."""
+    sizes = ranges[:, 1].astype(np.int64)
+    total = int(sizes.sum())
+    if not total:
+        return len(ranges)
+    local = _IoVec(buffer.ctypes.data + int(begins[0]), total)
+    remote = ranges.ctypes.data_as(ctypes.POINTER(_IoVec))
+    count = _libc.process_vm_readv(pid, ctypes.byref(local), 1, remote, len(ranges), 0)
+    if count < 0:
+        number = ctypes.get_errno()
+        if number != errno.EFAULT:
+            raise access_error(
+                OSError(number, os.strerror(number)),
+                f"process_vm_readv of process {pid}",
+                remedy=_PTRACE_REMEDY,
+            )
+        count = 0
+    return int(np.searchsorted(np.cumsum(sizes), count, side="right"))
 
 
 def open_object(files: FileTree, pid: int, entry: MappedFile) -> memoryview | None:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from leadline.contracts import Host, MappedFile
     from leadline.contracts.bpf import Bpf
     from leadline.evidence.kinds import DescriptorKind
@@ -176,6 +179,16 @@ class RecordedHost(FileTree):
         return sockets.socket_kinds(self, pid, links)
 
     def read_memory(self, pid: int, address: int, size: int) -> bytes:  # noqa: ARG002  as in the contract
+        """Raise: memory is never recorded."""
+        self._expect_process(pid)
+        raise Unsupported("memory is never recorded")
+
+    def gather_memory(
+        self,
+        pid: int,
+        addresses: NDArray[np.uint64],  # noqa: ARG002  as in the contract
+        sizes: NDArray[np.uint64],  # noqa: ARG002  as in the contract
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Raise: memory is never recorded."""
         self._expect_process(pid)
         raise Unsupported("memory is never recorded")

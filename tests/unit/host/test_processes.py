@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from leadline.formats.procmaps import MapEntry, parse_maps
 from leadline.host import LiveHost
-from leadline.host.processes import read_memory
+from leadline.host.processes import gather_memory, read_memory
 from leadline.model import TargetGone, Unsupported
 
 
@@ -44,6 +46,40 @@ def test_memory_that_ends_in_the_middle_is_cut_there() -> None:
 def test_memory_where_nothing_is_mapped_is_unsupported() -> None:
     with pytest.raises(Unsupported, match="EFAULT"):
         read_memory(os.getpid(), 16, 8)
+
+
+def test_ranges_are_gathered_end_to_end_and_those_unread_are_zero() -> None:
+    numbers = np.arange(5000, dtype=np.uint64)
+    addresses = numbers.ctypes.data + 8 * np.arange(5000, dtype=np.uint64)
+    sizes = np.full(5000, 8, np.uint64)
+    bad = [0, 7, 1023, 1024, 4999]
+    addresses[bad] = [0, 16, (1 << 64) - 8, 8, 1 << 60]
+    sizes[[3, 9]] = 16
+    gathered, is_read = gather_memory(os.getpid(), addresses, sizes)
+    assert np.flatnonzero(~is_read).tolist() == bad
+    assert len(gathered) == 5002 * 8
+    words = gathered.view(np.uint64)
+    assert words[:13].tolist() == [0, 1, 2, 3, 4, 4, 5, 6, 0, 8, 9, 10, 10]
+    assert words[-3:].tolist() == [4997, 4998, 0]
+
+
+def test_a_range_that_ends_in_an_unmapped_page_is_not_half_read() -> None:
+    area = mmap.mmap(-1, 3 * mmap.PAGESIZE)
+    area.write(b"\xff" * (3 * mmap.PAGESIZE))
+    begin = ctypes.addressof(ctypes.c_char.from_buffer(area))
+    ctypes.CDLL(None).mprotect(ctypes.c_void_p(begin + mmap.PAGESIZE), mmap.PAGESIZE, 0)
+    addresses = np.array([begin, begin + mmap.PAGESIZE - 16, begin + 2 * mmap.PAGESIZE], np.uint64)
+    gathered, is_read = gather_memory(os.getpid(), addresses, np.array([8, 32, 8], np.uint64))
+    ctypes.CDLL(None).mprotect(ctypes.c_void_p(begin + mmap.PAGESIZE), mmap.PAGESIZE, 3)
+    assert is_read.tolist() == [True, False, True]
+    assert gathered.tobytes() == b"\xff" * 8 + bytes(32) + b"\xff" * 8
+
+
+def test_gathering_from_a_process_that_ended_says_so() -> None:
+    with subprocess.Popen([shutil.which("true") or "true"]) as child:
+        child.wait()
+    with pytest.raises(TargetGone):
+        gather_memory(child.pid, np.array([4096], np.uint64), np.array([8], np.uint64))
 
 
 def test_the_vdso_is_an_elf_file() -> None:

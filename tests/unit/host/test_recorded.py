@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pytest
 
 from leadline.evidence.kinds import DescriptorKind as Kind
@@ -131,6 +132,7 @@ class TestHost:
             lambda: host.open_process(4194000),
             lambda: host.open_program(4194000),
             lambda: host.read_memory(4194000, 4096, 8),
+            lambda: host.gather_memory(4194000, np.array([4096], np.uint64), np.array([8], np.uint64)),
             lambda: host.sock_diag(4194000, 2, 6, LISTEN_STATE, 0),
             lambda: host.socket_protocol(4194000, 1),
         ):
