@@ -79,6 +79,8 @@ def _sections(view: ReportView) -> Iterable[Section | None]:
     yield "findings", "Findings", findings
     yield _timeline(view.timeline)
     yield _places(view)
+    yield _connections(view.connections)
+    yield _retention(view)
     yield _census(view.census)
     yield _sockets(view.sockets)
     yield _healthy(view)
@@ -369,6 +371,15 @@ def _share(ratio: float) -> Safe:
 
 
 def _sockets(table: TableView) -> Section | None:
+    return _table("sockets", "Sockets", table, "socket", "filter: close_wait 10.0.0.9")
+
+
+def _connections(table: TableView) -> Section | None:
+    return _table("connections", "Connections", table, "connection", "filter: no goroutine main.fetch")
+
+
+def _table(key: str, title: str, table: TableView, noun: str, example: str) -> Section | None:
+    """Return a section with a table that can be sorted and filtered; None when it has no rows."""
     if not table.rows:
         return None
     head = (
@@ -391,19 +402,35 @@ def _sockets(table: TableView) -> Section | None:
         if table.left_out
         else ""
     )
-    words = f"{len(table.rows):,} {'socket' if len(table.rows) == 1 else 'sockets'}{left_out}"
+    words = f"{len(table.rows):,} {noun if len(table.rows) == 1 else noun + 's'}{left_out}"
     field = tag(
         "input",
         type="search",
-        placeholder="filter: close_wait 10.0.0.9",
-        aria_label="filter sockets",
-        data_filter="sockets-table",
+        placeholder=example,
+        aria_label=f"filter {noun}s",
+        data_filter=f"{key}-table",
     )
-    tools = tag("div", field, tag("span", words, class_="muted", id="sockets-table-count"), class_="tools")
+    tools = tag("div", field, tag("span", words, class_="muted", id=f"{key}-table-count"), class_="tools")
     data = tag(
-        "table", tag("thead", tag("tr", head)), tag("tbody", rows), class_="data sortable", id="sockets-table"
+        "table", tag("thead", tag("tr", head)), tag("tbody", rows), class_="data sortable", id=f"{key}-table"
     )
-    return "sockets", "Sockets", tag("div", tools, tag("div", data, class_="scroll"), class_="card flush")
+    return key, title, tag("div", tools, tag("div", data, class_="scroll"), class_="card flush")
+
+
+def _retention(view: ReportView) -> Section | None:
+    """Return what keeps connections reachable, most connections first."""
+    if not view.retention:
+        return None
+    rows = (
+        tag(
+            "li",
+            tag("span", f"{one.count:,}", class_="pill"),
+            tag("code", one.path),
+            tag("div", one.says, class_="muted"),
+        )
+        for one in view.retention
+    )
+    return "reachable", "Reachable from", tag("div", tag("ul", rows, class_="rows"), class_="card")
 
 
 def _cell(cell: Cell, column: Column) -> Safe:

@@ -28,6 +28,8 @@ from leadline.model import (
     printable,
 )
 from leadline.report.census import census_view
+from leadline.report.connections import connection_table
+from leadline.report.retention import retention_views
 from leadline.report.series import place_series, timeline_view
 from leadline.report.sockets import socket_table
 from leadline.report.view import (
@@ -89,6 +91,8 @@ def make_view(evidence: Evidence, verdicts: Verdicts) -> ReportView:
         places=_places(evidence, blamed),
         timeline=timeline_view(evidence, blamed),
         sockets=socket_table(evidence, frozenset(blamed), None if process is None else process.pid),
+        connections=connection_table(evidence),
+        retention=retention_views(evidence),
         cost=_cost(evidence.first(SelfCost)),
         version=__version__,
         begin_utc="" if window is None else _utc(window.begin_unix_ns),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from leadline.model import Severity
 from leadline.report.census import CensusView
+from leadline.report.retention import RetentionView
 from leadline.report.series import Series, TimelineView
 from leadline.report.sockets import TableView
 
@@ -170,6 +171,8 @@ class ReportView:
     places: tuple[PlaceView, ...]
     timeline: TimelineView
     sockets: TableView
+    connections: TableView
+    retention: tuple[RetentionView, ...]
     cost: str
     version: str
     begin_utc: str
