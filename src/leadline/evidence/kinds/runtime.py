@@ -168,6 +168,10 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, tag="connection", gc
             it is unknown.
         since_mono_ns: since when it is in this activity; None when unknown.
         streams: open streams of HTTP/2; None when not HTTP/2 or unknown.
+        read_limit_ns, header_limit_ns, idle_limit_ns: how long the HTTP server lets a client take for a whole request, for its
+            header, and between requests, as set (ReadTimeout, ReadHeaderTimeout, IdleTimeout; the latter two fall back on the
+            first); 0 is no limit, None when unknown or not an HTTP server.
+        server_closing: the HTTP server that took it was told to shut down; None when unknown or not an HTTP server.
     """
 
     pid: int
@@ -186,6 +190,10 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, tag="connection", gc
     held_by: str = ""
     since_mono_ns: int | None = None
     streams: int | None = None
+    read_limit_ns: int | None = None
+    header_limit_ns: int | None = None
+    idle_limit_ns: int | None = None
+    server_closing: bool | None = None
 
 
 class PoolHolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
