@@ -14,6 +14,7 @@ from leadline.formats.procfd import (
     parse_fdinfo,
     socket_inode,
     socket_inodes,
+    watched_data,
 )
 from leadline.model import Malformed
 
@@ -83,6 +84,18 @@ def test_fdinfo_of_an_epoll_instance_lists_what_it_watches() -> None:
     assert info.watched == (EpollTarget(5, 0x80002019, 0x1B3), EpollTarget(6, 0x19, None))
 
 
+def test_watched_descriptors_have_the_word_that_the_program_stored() -> None:
+    text = (
+        b"pos:\t0\nflags:\t02000002\n"
+        b"tfd:        5 events: 80002019 data: 7f5c00000005  pos:0 ino:1b3 sdev:8\n"
+        b"tfd:        6 events:       19 data:                6\n"
+        b"tfd: broken\n"
+        b"tfd:        7 events: 80002019 data: ffff8f2a00000001  pos:0 ino:1b3 sdev:8\n"
+    )
+    assert watched_data(text) == [(5, 0x7F5C00000005), (6, 6), (7, 0xFFFF8F2A00000001)]
+    assert watched_data(b"") == []
+
+
 def test_fdinfo_of_a_plain_file_of_an_older_kernel() -> None:
     info = parse_fdinfo(b"pos:\t4096\nflags:\t0100001\nmnt_id:\t31\n")
     assert (info.is_cloexec, info.position_bytes, info.inode, info.watched) == (False, 4096, None, ())
@@ -108,6 +121,7 @@ def test_any_name_has_a_kind(name: str) -> None:
 
 @given(st.binary(max_size=120) | st.builds(lambda raw: b"flags:\t02\ntfd: " + raw, st.binary(max_size=60)))
 def test_any_bytes_give_a_value_or_malformed(text: bytes) -> None:
+    assert all(fd >= 0 and 0 <= data < 1 << 64 for fd, data in watched_data(text))
     try:
         value = isinstance(parse_fdinfo(text).flags_raw, int)
     except Malformed:
