@@ -307,6 +307,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, tag="retention"):
             it is unknown.
         roots: at most three, globals first, then by length of the path.
         scanned_bytes: memory that was searched.
+        handshake_complete: for a TLS connection whether its handshake has succeeded; None when it is none or unknown.
     """
 
     pid: int
@@ -315,6 +316,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, tag="retention"):
     go_type: str = ""
     roots: tuple[RetentionRoot, ...] = ()
     scanned_bytes: int | None = None
+    handshake_complete: bool | None = None
 
 
 class PanicSite(msgspec.Struct, frozen=True, kw_only=True, tag="panic_site"):
