@@ -12,7 +12,7 @@ from itertools import groupby
 from leadline import __version__
 from leadline.contracts import Verdicts
 from leadline.evidence import Evidence
-from leadline.evidence.kinds import Birthplace, ProcessInfo, SelfCost, Window
+from leadline.evidence.kinds import Birthplace, Goroutine, GoRuntime, ProcessInfo, SelfCost, Window
 from leadline.evidence.queries import birthplaces, headroom, open_counts, stacks, target, whole_stack
 from leadline.model import (
     Because,
@@ -182,10 +182,25 @@ def _facts(evidence: Evidence, process: ProcessInfo | None) -> tuple[tuple[str, 
         ending = f"; {_ENDINGS[window.ended_by]}" if window.ended_by in _ENDINGS else ""
         length = "" if window.mode == "single" else f"{format_duration(window.duration_ns)}, "
         facts.append(("watched", f"{length}{_MODES.get(window.mode, window.mode)}{ending}"))
+    facts.append(("goroutines", _goroutines(evidence)))
     children = len(evidence.all(ProcessInfo)) - 1
     if children > 0:
         facts.append(("children", f"{children:,} watched, too"))
     return tuple((label, value) for label, value in facts if value)
+
+
+def _goroutines(evidence: Evidence) -> str:
+    """Return how many goroutines there are and how they changed; "" when they were not read."""
+    runtime = evidence.first(GoRuntime)
+    if runtime is None:
+        return ""
+    words = f"{runtime.goroutines:,}"
+    if runtime.first_goroutines is not None:
+        change = runtime.goroutines - runtime.first_goroutines
+        parked = sum(one.moved is False for one in evidence.all(Goroutine))
+        words += f" ({change:+,} since the first look; {parked:,} have not run in between)"
+    unread = runtime.running + runtime.unstable
+    return f"{words}; {unread:,} were too busy to read" if unread else words
 
 
 def _summary(findings: tuple[FindingView, ...], not_judged: tuple[NotJudgedView, ...]) -> str:
