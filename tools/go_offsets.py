@@ -59,14 +59,21 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "mspan": (
         ("runtime.mspan",),
-        "startAddr npages nelems freeindex allocCount spanclass state elemsize sweepgen allocBits gcmarkBits largeType",
+        """startAddr npages nelems freeindex allocCount spanclass state elemsize sweepgen allocBits gcmarkBits largeType
+        specials limit""",
     ),
     "mheap": (("runtime.mheap",), "allspans sweepgen"),
     "mstats": (("runtime.mstats",), "last_gc_nanotime last_gc_unix numgc"),
     "gcControllerState": (
         ("runtime.gcControllerState",),
-        "gcPercent heapLive heapMarked heapGoal gcPercentHeapGoal",
+        "gcPercent heapLive heapMarked heapGoal gcPercentHeapGoal memoryLimit heapMinimum",
     ),
+    "special": (("runtime.special",), "next offset kind"),
+    "specialfinalizer": (("runtime.specialfinalizer",), "fn"),
+    "specialCleanup": (("runtime.specialCleanup",), "fn cleanup"),
+    "hmap": (("runtime.hmap",), "count B buckets oldbuckets"),
+    "maps.Map": (("internal/runtime/maps.Map",), "used dirPtr dirLen"),
+    "maps.table": (("internal/runtime/maps.table",), "used capacity groups"),
     "abi.Type": (("internal/abi.Type",), "Size_ PtrBytes Hash TFlag Kind_ Str"),
     "poll.FD": (("internal/poll.FD",), "fdmu Sysfd pd csema isBlocking IsStream"),
     "netFD": (("net.netFD",), "family net laddr raddr isConnected"),
@@ -127,7 +134,7 @@ SIZED = {
     "sql.Rows", "sql.Tx", "http.conn", "http.Server", "http2ClientConn", "http2serverConn", "tls.Conn", "Transport", "sync.Mutex",
 }  # fmt: skip
 
-OPTIONAL = {"abi.Type"}
+OPTIONAL = {"abi.Type", "specialCleanup", "hmap", "maps.Map", "maps.table"}
 """Structs that older releases do not have under these names."""
 
 PROGRAM = """package main

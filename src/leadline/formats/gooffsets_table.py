@@ -126,6 +126,8 @@ mspan.sweepgen                                    88              88            
 mspan.allocBits                                   72              72              72              72              72              72
 mspan.gcmarkBits                                  80              80              80              80              80              80
 mspan.largeType                                    -               -               -               -               -               -
+mspan.specials                                   128             128             128             128             128             128
+mspan.limit                                      112             112             112             112             112             112
 mheap.allspans                                 65848           65848           65856           65856           65824           65824
 mheap.sweepgen                                 65840           65840           65848           65848           65816           65816
 mstats.last_gc_nanotime                         5944            5944            7720            7720            7720            7720
@@ -136,6 +138,24 @@ gcControllerState.heapLive                       120             120            
 gcControllerState.heapMarked                     168             168             184             184             128             128
 gcControllerState.heapGoal                       104             104               -               -               -               -
 gcControllerState.gcPercentHeapGoal                -               -             104             104              48              48
+gcControllerState.memoryLimit                      -               -               8               8               8               8
+gcControllerState.heapMinimum                      8               8              16              16              16              16
+special.next                                       0               0               0               0               0               0
+special.offset                                     8               8               8               8               8               8
+special.kind                                      10              10              10              10              10              10
+specialfinalizer.fn                               16              16              16              16              16              16
+specialCleanup.fn                                  -               -               -               -               -               -
+specialCleanup.cleanup                             -               -               -               -               -               -
+hmap.count                                         0               0               0               0               0               0
+hmap.B                                             9               9               9               9               9               9
+hmap.buckets                                      16              16              16              16              16              16
+hmap.oldbuckets                                   24              24              24              24              24              24
+maps.Map.used                                      -               -               -               -               -               -
+maps.Map.dirPtr                                    -               -               -               -               -               -
+maps.Map.dirLen                                    -               -               -               -               -               -
+maps.table.used                                    -               -               -               -               -               -
+maps.table.capacity                                -               -               -               -               -               -
+maps.table.groups                                  -               -               -               -               -               -
 abi.Type.Size_                                     -               -               -               -               -               -
 abi.Type.PtrBytes                                  -               -               -               -               -               -
 abi.Type.Hash                                      -               -               -               -               -               -
@@ -436,6 +456,8 @@ mspan.sweepgen                                    96              96            
 mspan.allocBits                                   72              72              64              64              64              64
 mspan.gcmarkBits                                  80              80              72              72              72              72
 mspan.largeType                                    -               -             152             152             152             152
+mspan.specials                                   136             136             128             128             128             128
+mspan.limit                                      120             120             112             112             112             112
 mheap.allspans                                 65864           65864           65864           65864           65864           65864
 mheap.sweepgen                                 65856           65856           65856           65856           65856           65856
 mstats.last_gc_nanotime                         7720            7720            7720            7720            7720            7720
@@ -446,6 +468,24 @@ gcControllerState.heapLive                       104             104            
 gcControllerState.heapMarked                     152             152             152             152             152             152
 gcControllerState.heapGoal                         -               -               -               -               -               -
 gcControllerState.gcPercentHeapGoal               72              72              72              72              72              72
+gcControllerState.memoryLimit                      8               8               8               8               8               8
+gcControllerState.heapMinimum                     16              16              16              16              16              16
+special.next                                       0               0               0               0               0               0
+special.offset                                     8               8               8               8               8               8
+special.kind                                      10              10              10              10              10              10
+specialfinalizer.fn                               16              16              16              16              16              16
+specialCleanup.fn                                  -               -               -               -               -               -
+specialCleanup.cleanup                             -               -               -               -               -               -
+hmap.count                                         0               0               0               0               0               0
+hmap.B                                             9               9               9               9               9               9
+hmap.buckets                                      16              16              16              16              16              16
+hmap.oldbuckets                                   24              24              24              24              24              24
+maps.Map.used                                      -               -               -               -               -               -
+maps.Map.dirPtr                                    -               -               -               -               -               -
+maps.Map.dirLen                                    -               -               -               -               -               -
+maps.table.used                                    -               -               -               -               -               -
+maps.table.capacity                                -               -               -               -               -               -
+maps.table.groups                                  -               -               -               -               -               -
 abi.Type.Size_                                     0               0               0               0               0               0
 abi.Type.PtrBytes                                  8               8               8               8               8               8
 abi.Type.Hash                                     16              16              16              16              16              16
@@ -746,6 +786,8 @@ mspan.sweepgen                                    88              88            
 mspan.allocBits                                   64              64              64              64              64              64
 mspan.gcmarkBits                                  72              72              72              72              72              72
 mspan.largeType                                  152             152             152             152             152             152
+mspan.specials                                   128             128             128             128             128             128
+mspan.limit                                      112             112             112             112             112             112
 mheap.allspans                                 65864           65864           65864           65864           65864           65864
 mheap.sweepgen                                 65856           65856           65856           65856           65856           65856
 mstats.last_gc_nanotime                         7720            7720            7720            7720            7720            7720
@@ -756,6 +798,24 @@ gcControllerState.heapLive                       104             104            
 gcControllerState.heapMarked                     152             152             152             152             152             152
 gcControllerState.heapGoal                         -               -               -               -               -               -
 gcControllerState.gcPercentHeapGoal               72              72              72              72              72              72
+gcControllerState.memoryLimit                      8               8               8               8               8               8
+gcControllerState.heapMinimum                     16              16              16              16              16              16
+special.next                                       0               0               0               0               0               0
+special.offset                                     8               8               8               8               8               8
+special.kind                                      10              10              16              16              16              16
+specialfinalizer.fn                               16              16              24              24              24              24
+specialCleanup.fn                                  -               -              24              24              24              24
+specialCleanup.cleanup                             -               -               -               -               -               -
+hmap.count                                         0               0               -               -               -               -
+hmap.B                                             9               9               -               -               -               -
+hmap.buckets                                      16              16               -               -               -               -
+hmap.oldbuckets                                   24              24               -               -               -               -
+maps.Map.used                                      -               -               0               0               0               0
+maps.Map.dirPtr                                    -               -              16              16              16              16
+maps.Map.dirLen                                    -               -              24              24              24              24
+maps.table.used                                    -               -               0               0               0               0
+maps.table.capacity                                -               -               2               2               2               2
+maps.table.groups                                  -               -              16              16              16              16
 abi.Type.Size_                                     0               0               0               0               0               0
 abi.Type.PtrBytes                                  8               8               8               8               8               8
 abi.Type.Hash                                     16              16              16              16              16              16
@@ -1056,6 +1116,8 @@ mspan.sweepgen                                    88              88            
 mspan.allocBits                                   64              64              64              64              64              64
 mspan.gcmarkBits                                  72              72              72              72              72              72
 mspan.largeType                                  152             152             152             152             152             152
+mspan.specials                                   128             128             128             128             128             128
+mspan.limit                                      112             112             112             112             112             112
 mheap.allspans                                 65864           65864           65864           65864           65864           65864
 mheap.sweepgen                                 65856           65856           65856           65856           65856           65856
 mstats.last_gc_nanotime                         7696            7696            7696            7696            7696            7696
@@ -1066,6 +1128,24 @@ gcControllerState.heapLive                       104             104            
 gcControllerState.heapMarked                     152             152             152             152             152             152
 gcControllerState.heapGoal                         -               -               -               -               -               -
 gcControllerState.gcPercentHeapGoal               72              72              72              72              72              72
+gcControllerState.memoryLimit                      8               8               8               8               8               8
+gcControllerState.heapMinimum                     16              16              16              16              16              16
+special.next                                       0               0               0               0               0               0
+special.offset                                     8               8               8               8               8               8
+special.kind                                      16              16              16              16              16              16
+specialfinalizer.fn                               24              24              24              24              24              24
+specialCleanup.fn                                 24              24              24              24               -               -
+specialCleanup.cleanup                             -               -               -               -              24              24
+hmap.count                                         -               -               -               -               -               -
+hmap.B                                             -               -               -               -               -               -
+hmap.buckets                                       -               -               -               -               -               -
+hmap.oldbuckets                                    -               -               -               -               -               -
+maps.Map.used                                      0               0               0               0               0               0
+maps.Map.dirPtr                                   16              16              16              16              16              16
+maps.Map.dirLen                                   24              24              24              24              24              24
+maps.table.used                                    0               0               0               0               0               0
+maps.table.capacity                                2               2               2               2               2               2
+maps.table.groups                                 16              16              16              16              16              16
 abi.Type.Size_                                     0               0               0               0               0               0
 abi.Type.PtrBytes                                  8               8               8               8               8               8
 abi.Type.Hash                                     16              16              16              16              16              16
@@ -1366,6 +1446,8 @@ mspan.sweepgen                                    88              88            
 mspan.allocBits                                   64              64              64              64              64              64
 mspan.gcmarkBits                                  72              72              72              72              72              72
 mspan.largeType                                  152             152             152             152             152             152
+mspan.specials                                   128             128             128             128             128             128
+mspan.limit                                      112             112             112             112             112             112
 mheap.allspans                                 65864           65864           65864           65864           65864           65864
 mheap.sweepgen                                 65856           65856           65856           65856           65856           65856
 mstats.last_gc_nanotime                         7696            7696            7696            7696            7696            7696
@@ -1376,6 +1458,24 @@ gcControllerState.heapLive                       104             104            
 gcControllerState.heapMarked                     152             152             152             152             152             152
 gcControllerState.heapGoal                         -               -               -               -               -               -
 gcControllerState.gcPercentHeapGoal               72              72              72              72              72              72
+gcControllerState.memoryLimit                      8               8               8               8               8               8
+gcControllerState.heapMinimum                     16              16              16              16              16              16
+special.next                                       0               0               0               0               0               0
+special.offset                                     8               8               8               8               8               8
+special.kind                                      16              16              16              16              16              16
+specialfinalizer.fn                               24              24              24              24              24              24
+specialCleanup.fn                                  -               -               -               -               -               -
+specialCleanup.cleanup                            24              24              24              24              24              24
+hmap.count                                         -               -               -               -               -               -
+hmap.B                                             -               -               -               -               -               -
+hmap.buckets                                       -               -               -               -               -               -
+hmap.oldbuckets                                    -               -               -               -               -               -
+maps.Map.used                                      0               0               0               0               0               0
+maps.Map.dirPtr                                   16              16              16              16              16              16
+maps.Map.dirLen                                   24              24              24              24              24              24
+maps.table.used                                    0               0               0               0               0               0
+maps.table.capacity                                2               2               2               2               2               2
+maps.table.groups                                 16              16              16              16              16              16
 abi.Type.Size_                                     0               0               0               0               0               0
 abi.Type.PtrBytes                                  8               8               8               8               8               8
 abi.Type.Hash                                     16              16              16              16              16              16
@@ -1676,6 +1776,8 @@ mspan.sweepgen                                    88              88
 mspan.allocBits                                   64              64
 mspan.gcmarkBits                                  72              72
 mspan.largeType                                  152             152
+mspan.specials                                   128             128
+mspan.limit                                      112             112
 mheap.allspans                                 65864           65864
 mheap.sweepgen                                 65856           65856
 mstats.last_gc_nanotime                         7696            7696
@@ -1686,6 +1788,24 @@ gcControllerState.heapLive                       104             104
 gcControllerState.heapMarked                     152             152
 gcControllerState.heapGoal                         -               -
 gcControllerState.gcPercentHeapGoal               72              72
+gcControllerState.memoryLimit                      8               8
+gcControllerState.heapMinimum                     16              16
+special.next                                       0               0
+special.offset                                     8               8
+special.kind                                      16              16
+specialfinalizer.fn                               24              24
+specialCleanup.fn                                  -               -
+specialCleanup.cleanup                            24              24
+hmap.count                                         -               -
+hmap.B                                             -               -
+hmap.buckets                                       -               -
+hmap.oldbuckets                                    -               -
+maps.Map.used                                      0               0
+maps.Map.dirPtr                                   16              16
+maps.Map.dirLen                                   24              24
+maps.table.used                                    0               0
+maps.table.capacity                                2               2
+maps.table.groups                                 16              16
 abi.Type.Size_                                     0               0
 abi.Type.PtrBytes                                  8               8
 abi.Type.Hash                                     16              16
