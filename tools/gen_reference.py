@@ -166,6 +166,10 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "because": Because,
     "site": Site,
     "frame": SiteFrame,
+    "runtime": kinds.GoRuntime,
+    "connection": kinds.Connection,
+    "retention": kinds.Retention,
+    "retention_root": kinds.RetentionRoot,
 }
 
 

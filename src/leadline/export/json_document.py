@@ -16,7 +16,15 @@ import msgspec
 from leadline import __version__
 from leadline.contracts import Verdicts
 from leadline.evidence import Evidence
-from leadline.evidence.kinds import Birthplace, ProcessInfo, SelfCost, Window
+from leadline.evidence.kinds import (
+    Birthplace,
+    Connection,
+    GoRuntime,
+    ProcessInfo,
+    Retention,
+    SelfCost,
+    Window,
+)
 from leadline.evidence.queries import (
     birthplaces,
     by_kind,
@@ -52,6 +60,7 @@ def document(evidence: Evidence, verdicts: Verdicts) -> dict[str, Any]:
     process = target(evidence)
     window = evidence.first(Window)
     cost = evidence.first(SelfCost)
+    runtime = evidence.first(GoRuntime)
     counts = open_counts(evidence)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -66,6 +75,11 @@ def document(evidence: Evidence, verdicts: Verdicts) -> dict[str, Any]:
         "descriptors": _descriptors(evidence),
         "birthplaces": [_birthplace(place) for place in birthplaces(evidence)],
         "children": [_process(evidence, child, counts) for child in evidence.all(ProcessInfo)[1:]],
+        "runtime": _record(runtime),
+        "connections": [
+            _record(one) for one in sorted(evidence.all(Connection), key=lambda one: (one.pid, one.fd))
+        ],
+        "retention": [_record(one) for one in evidence.all(Retention)],
     }
 
 
@@ -233,6 +247,16 @@ def _birthplace(place: Birthplace) -> dict[str, Any]:
         "site_role": place.site_role,
         "site": None if place.site is None else _frame(place.site),
         "peers": [{"peer": peer, "count": count} for peer, count in place.peers[:MAX_PEERS]],
+    }
+
+
+def _record(record: msgspec.Struct | None) -> dict[str, Any] | None:
+    """Return every field of a record of evidence, without its tag."""
+    if record is None:
+        return None
+    return {
+        field.name: msgspec.to_builtins(getattr(record, field.name))
+        for field in msgspec.structs.fields(record)
     }
 
 

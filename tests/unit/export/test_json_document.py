@@ -10,8 +10,18 @@ import pytest
 from house.golden import Golden
 from leadline import __version__
 from leadline.evidence import Evidence
-from leadline.evidence.kinds import Descriptor, DescriptorKind, Origin, ProcessInfo
+from leadline.evidence.kinds import (
+    Connection,
+    Descriptor,
+    DescriptorKind,
+    GoRuntime,
+    Origin,
+    ProcessInfo,
+    Retention,
+    RetentionRoot,
+)
 from leadline.export.json_document import document, encode, encode_value, schema
+from leadline.model import SiteFrame
 from report_samples import HOSTILE, SampleVerdicts, sample_evidence, sample_verdicts
 
 
@@ -146,3 +156,19 @@ def test_golden(golden: Golden) -> None:
         .replace(f'"leadline": "{__version__}"', '"leadline": "VERSION"')
     )
     golden.check("report/sample.json", text)
+
+
+def test_the_runtime_and_what_it_holds_are_told_by_the_schema() -> None:
+    evidence = Evidence()
+    evidence.put(GoRuntime(pid=7, source="memory", go_version="go1.26.8", goroutines=23))
+    frame = SiteFrame(function="main.fetch", file="fetch.go", line=12, role="app")
+    evidence.put(Connection(pid=7, fd=6, role="client", protocol="http/1.1", activity="idle", goids=(3, 4)))
+    evidence.put(Connection(pid=7, fd=5, role="client", protocol="sql", activity="in-use", site=frame))
+    root = RetentionRoot(kind="global", name="main.registry", path=("map", "net.Conn"))
+    evidence.put(Retention(pid=7, fd=8, verdict="reachable", roots=(root,)))
+    told = json.loads(encode(evidence, SampleVerdicts()))
+    check(told)
+    assert told["runtime"]["goroutines"] == 23
+    assert [one["fd"] for one in told["connections"]] == [5, 6]
+    assert told["connections"][0]["site"]["function"] == "main.fetch"
+    assert told["retention"][0]["roots"][0]["path"] == ["map", "net.Conn"]
