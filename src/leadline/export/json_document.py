@@ -250,14 +250,11 @@ def _birthplace(place: Birthplace) -> dict[str, Any]:
     }
 
 
-def _record(record: msgspec.Struct | None) -> dict[str, Any] | None:
-    """Return every field of a record of evidence, without its tag."""
-    if record is None:
-        return None
-    return {
-        field.name: msgspec.to_builtins(getattr(record, field.name))
-        for field in msgspec.structs.fields(record)
-    }
+def _record(value: object) -> Any:  # noqa: ANN401  plain JSON
+    """Return every field of a record of evidence as plain values, without its tag; None stays None."""
+    if isinstance(value, msgspec.Struct):
+        return {name: _record(getattr(value, name)) for name in value.__struct_fields__}
+    return [_record(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _site(site: Site) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from house.golden import Golden
@@ -172,3 +173,11 @@ def test_the_runtime_and_what_it_holds_are_told_by_the_schema() -> None:
     assert [one["fd"] for one in told["connections"]] == [5, 6]
     assert told["connections"][0]["site"]["function"] == "main.fetch"
     assert told["retention"][0]["roots"][0]["path"] == ["map", "net.Conn"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("runtime", GoRuntime), ("connection", Connection), ("retention", Retention)]
+)
+def test_the_schema_has_every_field_of_the_runtime_kinds(name: str, kind: type[msgspec.Struct]) -> None:
+    told = schema()["$defs"][name]
+    assert set(told["properties"]) == set(kind.__struct_fields__) == set(told["required"])
