@@ -22,7 +22,15 @@ import numpy.typing as npt
 from leadline.formats.pctable import PcTable, parse_pc_table
 from leadline.model import Malformed
 
-__all__ = ["PCLNTAB_MAGICS", "GoFrame", "GoFunction", "GoLineTable", "LineTableHeader", "parse_header"]
+__all__ = [
+    "PCLNTAB_MAGICS",
+    "GoCode",
+    "GoFrame",
+    "GoFunction",
+    "GoLineTable",
+    "LineTableHeader",
+    "parse_header",
+]
 
 PCLNTAB_MAGICS = {0xFFFFFFF0: "1.18", 0xFFFFFFF1: "1.20"}
 """Magic number to the first Go release that writes it."""
@@ -33,6 +41,8 @@ _MAX_INLINE_DEPTH = 256
 _PCDATA_INLINE_INDEX = 2
 _FUNCDATA_INLINE_TREE = 3
 _NO_FUNCDATA = 0xFFFFFFFF
+_FLAG_TOP_FRAME = 1
+_FLAG_SP_WRITE = 2
 _SEARCH_BYTES = 1 << 20
 _NAME_END = re.compile(rb"\0")
 
@@ -65,6 +75,25 @@ class GoFrame(NamedTuple):
     is_wrapper: bool
 
 
+class GoCode(NamedTuple):
+    """What a stack walk needs of the code at an address.
+
+    Attributes:
+        entry: first address of its function.
+        function: its name.
+        stack_delta: bytes that the function has taken of the stack at this instruction, without the return address; None
+            when the function has no such table (code that is not Go's).
+        is_top: nothing called it: a stack that ends here is whole (``runtime.goexit``, ``runtime.mstart``).
+        moves_stack: it writes to the stack pointer in ways that no table describes: callers cannot be found.
+    """
+
+    entry: int
+    function: str
+    stack_delta: int | None
+    is_top: bool
+    moves_stack: bool
+
+
 class _Row(NamedTuple):
     """A decoded ``_func`` record; offsets are into their tables, ``tree`` the inline tree relative to go:func.*."""
 
@@ -72,11 +101,13 @@ class _Row(NamedTuple):
     entry: int
     size: int
     name_offset: int
+    pcsp: int
     pcfile: int
     pcline: int
     pcinline: int
     unit: int
     function_id: int
+    flags: int
     start_line: int | None
     tree: int | None
 
@@ -153,6 +184,21 @@ class GoLineTable:
                 return self._function(self._row(int(index)))
         return None
 
+    def prologue(self, function: GoFunction) -> tuple[int, int]:
+        """Return the size of a function's prologue in bytes, and of the stack frame that it has made when it ends.
+
+        The frame is without the return address. The prologue ends where the stack pointer stands lowest for the first time,
+        behind the stack check; (0, 0) for functions without a frame.
+
+        Raises:
+            Malformed: its record or its table is damaged.
+        """
+        row = self._row(function.row)
+        if not row.pcsp:
+            return 0, 0
+        begin, frame = self._table(row.pcsp).first_highest()
+        return (begin, frame) if frame > 0 and begin < row.size else (0, 0)
+
     def functions(self) -> list[GoFunction]:
         """Return all functions in the order of addresses."""
         return [self._function(self._row(index)) for index in range(len(self))]
@@ -187,6 +233,26 @@ class GoLineTable:
         )
         return tuple(frames)
 
+    def code_at(self, address: int) -> GoCode | None:
+        """Return what a stack walk needs of the code at an address, None outside the Go text.
+
+        Source: Go, src/runtime/symtab.go (funcspdelta), src/internal/abi/symtab.go (FuncFlag).
+
+        Raises:
+            Malformed: the records of this function are damaged.
+        """
+        row = self._row_at(address)
+        if row is None:
+            return None
+        delta = self._table(row.pcsp).value_at(address - row.entry) if row.pcsp else None
+        return GoCode(
+            row.entry,
+            self._name(row.name_offset),
+            delta,
+            bool(row.flags & _FLAG_TOP_FRAME),
+            bool(row.flags & _FLAG_SP_WRITE),
+        )
+
     # -- rows ---------------------------------------------------------------------------------------------
 
     def _row_at(self, address: int) -> _Row | None:
@@ -203,9 +269,9 @@ class GoLineTable:
         fixed = self._funcs[at : at + self._fixed_size]
         if len(fixed) < self._fixed_size:
             raise Malformed(".gopclntab", "function record outside the table", offset_bytes=at)
-        entry, name, _, _, _, pcfile, pcline, pcdata_count, unit = struct.unpack_from("<IiiIIIIII", fixed)
+        entry, name, _, _, pcsp, pcfile, pcline, pcdata_count, unit = struct.unpack_from("<IiiIIIIII", fixed)
         start_line = None if self._is_old else struct.unpack_from("<i", fixed, 36)[0]
-        function_id, funcdata_count = fixed[-4], fixed[-1]
+        function_id, flags, funcdata_count = fixed[-4], fixed[-3], fixed[-1]
         counts = pcdata_count + funcdata_count
         if pcdata_count > 64:
             raise Malformed(
@@ -228,11 +294,13 @@ class GoLineTable:
             self.text + entry,
             max(end - entry, 0),
             name,
+            pcsp,
             pcfile,
             pcline,
             pcinline,
             unit,
             function_id,
+            flags,
             start_line,
             tree,
         )
