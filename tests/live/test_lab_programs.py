@@ -7,6 +7,7 @@ Programs are light, so a dozen run at the same time.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from leadline.lab import PROGRAMS, PROGRAMS_DIR, LabProgram, Running, build_all, find_go, start
+from leadline.lab import PROGRAMS, PROGRAMS_DIR, LabProgram, Running, build_all, find_go, start, wants
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -38,7 +39,28 @@ WATCH_S = 7.0
 KEPT_ALIVE = {"slow-leak": 8, "silent-clients": 2}
 """Connections of the same kind that are alive besides the leaked ones: the pool, a visitor."""
 
-EXACT_IN_THE_END = {"http-keepalive", "slow-start", "websockets-arriving", "idle-websockets"}
+EXACT_IN_THE_END = {
+    "chat-server",
+    "conn-cache",
+    "http-keepalive",
+    "idle-websockets",
+    "idle-websockets-many",
+    "slow-start",
+    "sql-idle",
+    "sql-pool-busy",
+    "sse-reader",
+    "sse-server",
+    "websockets-arriving",
+}
+
+GONE_IN_THE_END = {"graceful-shutdown", "websockets-shutdown"}
+"""Their connections are closed in the end, and the listener with them."""
+
+MOST_OTHERS = 4
+"""Descriptors of no interest that may come while a program works, such as a pidfd."""
+
+ON_A_CPU = {"runnable-pile-up": 1}
+"""Goroutines that a dump cannot show, as they run on another thread at that moment."""
 
 
 class Look:
@@ -102,51 +124,97 @@ def grown(pid: int, kind: str, before: Look) -> int:
     return Look(pid).kinds[kind] - before.kinds[kind]
 
 
+def cpu_ticks(pid: int) -> int:
+    """Return how long a process has run on a CPU."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(words[11]) + int(words[12])
+
+
+def is_quiet(pid: int) -> bool:
+    """Return whether a process leaves the CPU alone for a moment: what it was told to do is done."""
+    before = cpu_ticks(pid)
+    time.sleep(LOOK_S)
+    return cpu_ticks(pid) == before
+
+
+def stuck(name: str, dump: str) -> int:
+    """Return how many goroutines of a dump are at a line that is marked ``parked``."""
+    lines = [f"/{want.file}:{want.line}" for want in wants(name) if want.role == "parked"]
+    guilty = re.compile("|".join(rf"{re.escape(line)}\b" for line in lines))
+    blocks = re.findall(r"^goroutine \d+ .*?(?=^created by|\Z|^$)", dump, re.MULTILINE | re.DOTALL)
+    return sum(guilty.search(block) is not None for block in blocks)
+
+
 def watch_leak(program: LabProgram) -> str:
     """Run a program with a fault and return what is not as planted, "" when all is."""
     with start(program.name, OWN_PACE.get(program.name, FAST), hold=True) as running:
         before = Look(running.pid)
         running.go()
-        special = SPECIAL.get(program.name)
-        if special is not None:
-            return special(running, before)
-        running.wait_done(program.count, deadline_s=40)
-        most = KEPT_ALIVE.get(program.name, 0)
-        assert program.count is not None
-        assert program.kind is not None
-        kind, count = program.kind, program.count
-        if not until(lambda: count <= grown(running.pid, kind, before) <= count + most):
-            return f"{grown(running.pid, kind, before)} {kind} more, not {count}"
-        if not until(lambda: Look(running.pid).sockets(CLOSE_WAIT) == program.close_wait):
-            return f"{Look(running.pid).sockets(CLOSE_WAIT)} in CLOSE_WAIT, not {program.close_wait}"
-        if program.before and before.kinds[kind] < program.before:
-            return f"{before.kinds[kind]} {kind} before, not {program.before}"
+        special = SPECIAL.get(program.name, watch_growth)
+        if wrong := special(running, before):
+            return wrong
+        if program.goroutines:
+            until(lambda: is_quiet(running.pid))
+            count = stuck(program.name, running.dump())
+            if count != program.goroutines - ON_A_CPU.get(program.name, 0):
+                return f"{count} goroutines are stuck, not {program.goroutines}"
         return ""
+
+
+def watch_growth(running: Running, before: Look) -> str:
+    program = running.program
+    running.wait_done(None if program.goroutines else program.count, deadline_s=40)
+    if program.kind is None:
+        more = Look(running.pid).kinds - before.kinds
+        return "" if more.total() <= MOST_OTHERS else f"descriptors grow: {more}"
+    most = KEPT_ALIVE.get(program.name, 0)
+    assert program.count is not None
+    kind, count = program.kind, program.count
+    if not until(lambda: count <= grown(running.pid, kind, before) <= count + most):
+        return f"{grown(running.pid, kind, before)} {kind} more, not {count}"
+    if not until(lambda: Look(running.pid).sockets(CLOSE_WAIT) == program.close_wait):
+        return f"{Look(running.pid).sockets(CLOSE_WAIT)} in CLOSE_WAIT, not {program.close_wait}"
+    if program.before and before.kinds[kind] < program.before:
+        return f"{before.kinds[kind]} {kind} before, not {program.before}"
+    return ""
 
 
 def watch_healthy(program: LabProgram) -> str:
     """Run a healthy program and return what speaks against it, "" when nothing does."""
-    assert program.kind is not None
-    assert program.count is not None
     with start(program.name, hold=True) as running:
         before = Look(running.pid)
         running.go()
-        seen = []
+        looks = []
         end = time.monotonic() + WATCH_S
         while time.monotonic() < end:
-            seen.append(grown(running.pid, program.kind, before))
+            looks.append(Look(running.pid))
             time.sleep(LOOK_S)
-        if max(seen) > program.count:
-            return f"{max(seen)} {program.kind} at one time, more than {program.count}"
-        if program.name in EXACT_IN_THE_END and seen[-1] != program.count:
-            return f"{seen[-1]} {program.kind} in the end, not {program.count}"
-        if before.kinds[program.kind] < program.before:
-            return f"{before.kinds[program.kind]} {program.kind} before, not {program.before}"
-        others = Look(running.pid).kinds - before.kinds
-        del others[program.kind], others["new"]
-        if others.total() > 4:
+        others = looks[-1].kinds - before.kinds
+        if program.kind is not None:
+            if wrong := compare_kind(program, before, looks):
+                return wrong
+            del others[program.kind]
+        del others["new"]
+        if others.total() > MOST_OTHERS:
             return f"more of other kinds, too: {others}"
         return "" if running.done > 0 and running.is_alive else "it did nothing"
+
+
+def compare_kind(program: LabProgram, before: Look, looks: list[Look]) -> str:
+    """Return what differs from the catalog in the kind of descriptor that a healthy program is about."""
+    assert program.kind is not None
+    assert program.count is not None
+    kind = program.kind
+    seen = [look.kinds[kind] - before.kinds[kind] for look in looks]
+    if max(seen) > program.count:
+        return f"{max(seen)} {kind} at one time, more than {program.count}"
+    if program.name in EXACT_IN_THE_END and seen[-1] != program.count:
+        return f"{seen[-1]} {kind} in the end, not {program.count}"
+    if before.kinds[kind] < program.before:
+        return f"{before.kinds[kind]} {kind} before, not {program.before}"
+    if program.name in GONE_IN_THE_END and looks[-1].kinds[kind]:
+        return f"{looks[-1].kinds[kind]} {kind} are left"
+    return ""
 
 
 def watch_near_limit(running: Running, before: Look) -> str:
@@ -201,6 +269,31 @@ def watch_silent(running: Running, before: Look) -> str:
     return "" if len(left) - Look(running.pid).sockets(LISTEN) == 23 else f"{len(left)} of {len(silent)} stay"
 
 
+def watch_shutdown(running: Running, before: Look) -> str:
+    if before.sockets(ESTABLISHED) != 23 or before.sockets(LISTEN) != 1:
+        return f"{before.kinds['tcp']} sockets before"
+    if not until(lambda: Look(running.pid).sockets(LISTEN) == 0):
+        return "it still listens"
+    left = Look(running.pid).sockets(ESTABLISHED)
+    return "" if left == 23 else f"{left} connections are left, not 23"
+
+
+def watch_threads(running: Running, before: Look) -> str:
+    running.wait_done(deadline_s=40)
+    tasks = Path(f"/proc/{running.pid}/task")
+
+    def pinned() -> int:
+        calls = [task.joinpath("syscall").read_text().split() for task in tasks.iterdir()]
+        return sum(words[0] == "0" and int(words[1], 16) > 2 for words in calls)
+
+    wanted = running.program.goroutines if running.program.kind is None else running.program.count
+    return "" if until(lambda: pinned() == wanted) else f"{pinned()} threads in read, not {wanted}"
+
+
+def watch_blocking(running: Running, before: Look) -> str:
+    return watch_growth(running, before) or watch_threads(running, before)
+
+
 SPECIAL: dict[str, Callable[[Running, Look], str]] = {
     "near-limit": watch_near_limit,
     "emfile": watch_emfile,
@@ -209,6 +302,11 @@ SPECIAL: dict[str, Callable[[Running, Look], str]] = {
     "child-leak": watch_child,
     "dup-leak": watch_duplicates,
     "silent-clients": watch_silent,
+    "mute-clients": watch_silent,
+    "dripping-clients": watch_silent,
+    "hijacked-after-shutdown": watch_shutdown,
+    "pinned-threads": watch_threads,
+    "blocking-mode": watch_blocking,
     "silent-tls": watch_silent,
 }
 

@@ -34,8 +34,8 @@ class Want:
     """A line that a finding must name.
 
     Attributes:
-        role: as in :class:`leadline.model.Site`: ``acquired``, ``caller``, ``created-by`` or ``closed``; also ``victim``
-            (birth of a descriptor that somebody else closed) and ``refused`` (call that got EMFILE).
+        role: as in :class:`leadline.model.Site`: ``acquired``, ``caller``, ``created-by``, ``closed`` or ``parked``; also
+            ``victim`` (birth of a descriptor that somebody else closed) and ``refused`` (call that got EMFILE).
         function: as Go prints it, with the package as the linker names it: ``main.(*server).serve``.
         file: relative to the module, such as ``accept-leak/main.go``; a binary built without ``-trimpath`` has an absolute
             path that ends so.

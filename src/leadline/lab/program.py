@@ -32,6 +32,7 @@ class LabProgram:
             that were there before.
         before: how many of the same birthplace are already there when it says ``ready``.
         close_wait: how many sockets are in CLOSE_WAIT in the end.
+        goroutines: how many goroutines are stuck in the end at the lines that are marked ``parked``; 0 where none is marked.
         trace_s: seconds of observation, from the moment it is let go, after which the verdict must be reached.
         args: arguments that make it so; the program's own defaults are meant when empty.
         endless: further arguments that make a leak go on as long as the program runs. A leak that stops in the middle of a
@@ -52,6 +53,7 @@ class LabProgram:
     count: int | None = None
     before: int = 0
     close_wait: int = 0
+    goroutines: int = 0
     trace_s: float = 12.0
     args: tuple[str, ...] = ()
     endless: tuple[str, ...] = ()

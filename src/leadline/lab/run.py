@@ -7,6 +7,7 @@ the kernel closes it and they stop by themselves. Otherwise they are ended by pi
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import tempfile
@@ -90,10 +91,14 @@ class _Process:
         except BrokenPipeError:
             return
 
+    def errors(self) -> str:
+        """Return all that the process wrote on stderr."""
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace")
+
     def words(self) -> str:
         """Return the end of what the process wrote on stderr."""
-        self._errors.seek(0)
-        return self._errors.read()[-2000:].decode(errors="replace").strip() or "(it said nothing)"
+        return self.errors()[-2000:].strip() or "(it said nothing)"
 
     def end(self) -> None:
         """End the process: first by closing its lifeline, then by signal."""
@@ -192,6 +197,23 @@ class Running:
     def words(self) -> str:
         """Return the end of what the program wrote on stderr."""
         return self._process.words()
+
+    def dump(self, *, deadline_s: float = READY_DEADLINE_S) -> str:
+        """End the program by SIGQUIT and return what it then prints: the stacks of all its goroutines.
+
+        Raises:
+            DeadlineExceeded: it did not end within ``deadline_s``. TargetGone: it had ended before.
+        """
+        if not self.is_alive:
+            raise TargetGone(f"{self.program.name} has ended: {self._process.words()}")
+        os.kill(self.pid, signal.SIGQUIT)
+        try:
+            self._process.popen.wait(deadline_s)
+        except subprocess.TimeoutExpired as error:
+            raise DeadlineExceeded(
+                f"{self.program.name} had not ended {deadline_s:.0f} s after SIGQUIT"
+            ) from error
+        return self._process.errors()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from leadline.lab.program import LabProgram, OtherEnd
 from leadline.model import UsageError
 
 SHARED = {"internal", "third_party"}
-ROLES = {"acquired", "caller", "created-by", "closed", "victim", "failed", "refused"}
+ROLES = {"acquired", "caller", "created-by", "closed", "parked", "victim", "failed", "refused"}
 WITHOUT_A_LINE = {"near-limit"}  # nothing is wrong with any line of it: the limit is too low
 
 every_program = pytest.mark.parametrize("program", PROGRAMS.values(), ids=lambda program: program.name)
@@ -32,7 +32,8 @@ def test_an_entry_says_either_what_must_be_found_or_why_it_is_healthy(program: L
     assert not set(program.expects) & set(program.also)
     assert program.story
     assert not program.story.endswith(".")
-    assert program.kind in {kind.report_word for kind in DescriptorKind}
+    assert program.kind in {None, *(kind.report_word for kind in DescriptorKind)}
+    assert (program.count is None) <= (program.kind is None or not program.is_healthy), "a bound needs a kind"
     assert 10 <= program.trace_s <= 90
 
 
@@ -101,4 +102,15 @@ def test_the_go_sources_are_formatted() -> None:
 
 def test_leaks_that_one_can_count_can_go_on_without_an_end_too() -> None:
     counted = {program.name for program in PROGRAMS.values() if not program.is_healthy and program.count}
-    assert {name for name in counted if not find(name).endless} == {"silent-clients", "silent-tls"}
+    assert {name for name in counted if not find(name).endless} == {
+        "silent-clients",
+        "silent-tls",
+        "mute-clients",
+        "dripping-clients",
+        "half-body-clients",
+    }
+
+
+@every_program
+def test_goroutines_are_counted_where_a_line_says_that_they_are_stuck(program: LabProgram) -> None:
+    assert bool(program.goroutines) == any(want.role == "parked" for want in wants(program.name))

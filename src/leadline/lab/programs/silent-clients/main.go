@@ -1,14 +1,22 @@
-// A web server without read time limits: clients connect, send half a request line, and say nothing more. Ordinary clients
-// come and go on the same port.
+// A web server without read time limits: clients connect, send half a request line (or what -say says), and say nothing
+// more; with -drip they send one more header line now and then, without an end. Ordinary clients come and go on the same
+// port.
 package main
 
 import (
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"lab/internal/rig"
+)
+
+var (
+	say  = flag.String("say", "GET / HT", "what a silent client sends when it has connected")
+	drip = flag.Duration("drip", 0, "send one more header line in each of these times (0: never)")
 )
 
 func main() { rig.Main(rig.Service{N: 23, Rate: 10, Run: run, Clients: clients}) }
@@ -40,10 +48,16 @@ func clients(r *rig.Rig) {
 	rig.Pace(r.Rate, func(i int) bool {
 		conn, err := net.Dial("tcp", r.Peer)
 		r.Must(err)
-		fmt.Fprint(conn, "GET / HT")
+		fmt.Fprint(conn, *say)
 		silent = append(silent, conn)
 		return i < r.N-1
 	})
+	for line := 0; *drip > 0; line++ {
+		for _, conn := range silent {
+			fmt.Fprintf(conn, "X-Line: %d\r\n", line)
+		}
+		time.Sleep(*drip)
+	}
 	<-make(chan int)
-	fmt.Println(silent)
+	runtime.KeepAlive(silent)
 }

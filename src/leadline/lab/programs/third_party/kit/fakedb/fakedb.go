@@ -31,7 +31,21 @@ type conn struct{ raw net.Conn }
 
 func (c *conn) Prepare(text string) (driver.Stmt, error) { return &stmt{c, text}, nil }
 func (c *conn) Close() error                             { return c.raw.Close() }
-func (c *conn) Begin() (driver.Tx, error)                { return nil, errors.New("no transactions here") }
+func (c *conn) Begin() (driver.Tx, error)                { return &tx{c}, c.say("begin") }
+
+// say sends a line and takes the server's echo of it.
+func (c *conn) say(text string) error {
+	if _, err := fmt.Fprintln(c.raw, text); err != nil {
+		return err
+	}
+	_, err := bufio.NewReader(c.raw).ReadString('\n')
+	return err
+}
+
+type tx struct{ conn *conn }
+
+func (t *tx) Commit() error   { return t.conn.say("commit") }
+func (t *tx) Rollback() error { return t.conn.say("rollback") }
 
 type stmt struct {
 	conn *conn
@@ -43,10 +57,7 @@ func (s *stmt) NumInput() int                              { return 0 }
 func (s *stmt) Exec([]driver.Value) (driver.Result, error) { return nil, errors.New("queries only") }
 
 func (s *stmt) Query([]driver.Value) (driver.Rows, error) {
-	if _, err := fmt.Fprintln(s.conn.raw, s.text); err != nil {
-		return nil, err
-	}
-	if _, err := bufio.NewReader(s.conn.raw).ReadString('\n'); err != nil {
+	if err := s.conn.say(s.text); err != nil {
 		return nil, err
 	}
 	return &rows{}, nil
