@@ -38,6 +38,14 @@ class PcTable:
         """Return the highest value, -1 in an empty table."""
         return max(self._values, default=-1)
 
+    def first_highest(self) -> tuple[int, int]:
+        """Return the offset from which the highest value holds for the first time, and that value; (0, -1) when empty."""
+        highest = self.highest()
+        if not len(self._values):
+            return 0, -1
+        index = self._values.index(highest)
+        return (self._ends[index - 1] if index else 0), highest
+
 
 def parse_pc_table(view: memoryview, start: int, quantum: int) -> PcTable:
     """Return the table at an offset of the pctab.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from elf_samples import pc_table, uvarint
 from leadline.formats import pctable
-from leadline.formats.pctable import parse_pc_table
+from leadline.formats.pctable import PcTable, parse_pc_table
 from leadline.model import Malformed
 
 RANGES = st.lists(
@@ -98,3 +98,10 @@ def test_long_numbers_are_read_in_full() -> None:
     raw = pc_table([(2**31, 2**30)])
     assert len(uvarint(2**31)) == 5
     assert parse_pc_table(memoryview(raw), 0, 1).value_at(2**31 - 1) == 2**30
+
+
+def test_the_highest_value_is_told_with_the_place_where_it_first_holds() -> None:
+    raw = pc_table([(5, 0), (6, 8), (40, 168), (60, 0), (90, 168)])
+    assert parse_pc_table(memoryview(raw), 0, 1).first_highest() == (6, 168)
+    assert parse_pc_table(memoryview(pc_table([(9, 3)])), 0, 1).first_highest() == (0, 3)
+    assert PcTable([], []).first_highest() == (0, -1)

@@ -298,20 +298,7 @@ int on_join(struct pt_regs *ctx)
 	}
 	read_goroutine(&who, scratch, &process->go, GO_G(ctx), true);
 	if (who.goid) {
-		/* At the entry of a function the frame pointer is still the caller's, and the return address stands
-		 * at the stack pointer (on arm64 in the link register): an unwinder alone would leave the caller out. */
-		scratch->stack.ips[0] = IP(ctx);
-#if defined(LEADLINE_X86_64)
-		scratch->stack.ips[1] = 0;
-		bpf_probe_read_user(&scratch->stack.ips[1], sizeof(u64), (void *)ctx->sp);
-		caller.stack = unwind(scratch, ctx->bp, ctx->sp);
-#else
-		long size = bpf_get_stack(ctx, &scratch->stack.ips[2], sizeof(scratch->stack.ips) - 16, BPF_F_USER_STACK | 1);
-
-		scratch->stack.ips[1] = ctx->regs[30];
-		scratch->stack.count = 2 + (size > 0 ? size / 8 : 0);
-		caller.stack = hash_frames(&scratch->stack, scratch->stack.count);
-#endif
+		caller.stack = take_entry_stack(ctx, scratch);
 		keep_stack(caller.stack, &scratch->stack);
 		key.goid = who.goid;
 		key.tgid = tgid;

@@ -102,10 +102,4 @@ static __always_inline u32 of_syscall(const volatile void *table, u32 nr)
 	return ((const volatile u8 *)table)[nr & (MAX_SYSCALLS - 1)];
 }
 
-static __always_inline u64 mix(u64 hash, u64 value)
-{
-	hash = (hash ^ value) * 0x9E3779B97F4A7C15ULL;
-	return hash ^ (hash >> 29);
-}
-
 #endif
