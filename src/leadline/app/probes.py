@@ -8,6 +8,7 @@ from leadline.contracts import ProbeInfo
 from leadline.model import NotPermitted, Unsupported
 from leadline.probes import snapshot_descriptors, snapshot_netcounters, snapshot_process, snapshot_sockets
 from leadline.probes.trace_descriptors import TraceDescriptors
+from leadline.probes.trace_panics import TracePanics
 from leadline.probes.trace_snapshots import TraceSnapshots
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ PROBES = (
     "leadline.probes.snapshot_process",
     "leadline.probes.snapshot_sockets",
     "leadline.probes.trace_descriptors",
+    "leadline.probes.trace_panics",
     "leadline.probes.trace_snapshots",
 )
 """Every probe's module, by name."""
@@ -53,7 +55,7 @@ def trace_probes(
 
     Args:
         follow: children, too.
-        uprobes: join goroutines that dial for others to the ones that asked.
+        uprobes: join goroutines that dial for others to the ones that asked, and count panics.
         from_start: the process has yet to exec the program of interest.
         next_program: its file, None when it is not ELF.
     """
@@ -64,6 +66,7 @@ def trace_probes(
         snapshot_netcounters.PROBE,
         snapshot_sockets.PROBE,
         snapshot_process.PROBE,
+        *((TracePanics(),) if uprobes else ()),
         BirthsOrGrowth(tracer),
     )
 
