@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from leadline.model import Severity
 from leadline.report.census import CensusView
-from leadline.report.layout import MIN_WIDTH, Page, Span, shown_width
-from leadline.report.view import BecauseView, FindingView, FrameGroup, ReportView, SiteView
+from leadline.report.layout import MIN_WIDTH, Page, Span
+from leadline.report.parts import LABEL, add_entry, add_frames
+from leadline.report.view import BecauseView, FindingView, ReportView, SiteView
 
 __all__ = ["add_census", "render_text"]
 
-LABEL = 9
 MAX_CLEARED = 8
 MAX_LISTED = 12
 MAX_SITES = 2
@@ -34,7 +34,7 @@ def render_text(view: ReportView, *, width: int = 80, color: bool = False, verbo
     page = Page(max(width, MIN_WIDTH))
     page.line(("leadline: ", "dim"), (view.title, "bold"))
     for label, value in view.facts:
-        _entry(page, label, value, indent=2, label_width=13)
+        add_entry(page, label, value, indent=2, label_width=13)
     page.blank()
     page.text(view.summary, style="bold" if view.findings else "bold green")
     for finding in view.findings:
@@ -63,9 +63,9 @@ def add_census(page: Page, census: CensusView) -> None:
         page.text(row.states, indent=len(head), first=((head, ""),))
     page.blank()
     for label, value in census.room:
-        _entry(page, label, value, indent=0, label_width=12)
+        add_entry(page, label, value, indent=0, label_width=12)
     origins = ", ".join(f"{count:,} {origin}" for origin, count in census.origins)
-    _entry(page, "origin", origins, indent=0, label_width=12)
+    add_entry(page, "origin", origins, indent=0, label_width=12)
     if census.duplicate_count:
         page.blank()
         page.line((f"several descriptors for one open file ({census.duplicate_count:,})", "bold"))
@@ -73,18 +73,6 @@ def add_census(page: Page, census: CensusView) -> None:
             page.text(text, indent=4, first=(("  - ", "dim"),))
         if census.duplicate_count > len(census.duplicates):
             page.text(f"and {census.duplicate_count - len(census.duplicates):,} more", indent=2)
-
-
-def _entry(
-    page: Page, label: str, text: str, *, indent: int, label_width: int = LABEL, style: str = ""
-) -> None:
-    """Add ``label  text`` with the text hanging."""
-    page.text(
-        text,
-        indent=indent + label_width,
-        first=((" " * indent, ""), (f"{label:<{label_width}}", "dim")),
-        style=style,
-    )
 
 
 def _finding(page: Page, finding: FindingView, *, verbose: bool) -> None:
@@ -101,15 +89,15 @@ def _finding(page: Page, finding: FindingView, *, verbose: bool) -> None:
             with_stack=number == 0 or verbose,
             verbose=verbose,
         )
-    _entry(page, "why", finding.explanation, indent=2)
+    add_entry(page, "why", finding.explanation, indent=2)
     _evidence(page, "because", finding.because, verbose=verbose)
     _evidence(page, "against", finding.against, verbose=verbose)
-    _entry(page, "do", finding.remedy, indent=2, style="bold")
-    _entry(page, "verify", finding.verify, indent=2)
+    add_entry(page, "do", finding.remedy, indent=2, style="bold")
+    add_entry(page, "verify", finding.verify, indent=2)
     if finding.explained_by:
-        _entry(page, "cause", f"a consequence of {finding.explained_by}, listed here too", indent=2)
+        add_entry(page, "cause", f"a consequence of {finding.explained_by}, listed here too", indent=2)
     related = f"; see also {', '.join(finding.related)}" if verbose and finding.related else ""
-    _entry(
+    add_entry(
         page,
         "sure",
         f"{finding.sure.removesuffix(' sure')} (leadline explain {finding.code}){related}",
@@ -118,7 +106,7 @@ def _finding(page: Page, finding: FindingView, *, verbose: bool) -> None:
 
 
 def _site(page: Page, site: SiteView, *, label: str, with_stack: bool, verbose: bool) -> None:
-    _entry(page, label, site.function, indent=2, style="bold cyan" if label == "at" else "")
+    add_entry(page, label, site.function, indent=2, style="bold cyan" if label == "at" else "")
     where = f"{site.path}  ({site.role})" if site.path else f"({site.role})"
     page.text(where, indent=2 + LABEL, style="cyan" if label == "at" else "dim")
     for line in site.source:
@@ -126,38 +114,7 @@ def _site(page: Page, site: SiteView, *, label: str, with_stack: bool, verbose: 
         page.line((" " * (2 + LABEL), ""), (head, "dim"), (line.text, "bold" if line.is_hit else ""))
     if with_stack and sum(len(group.frames) for group in site.groups) > 1:
         for number, group in enumerate(site.groups):
-            _frames(page, group, label="stack" if number == 0 else "", verbose=verbose)
-
-
-def _frames(page: Page, group: FrameGroup, *, label: str, verbose: bool) -> None:
-    if group.is_folded and not verbose:
-        count = len(group.frames)
-        packages = (
-            f" ({', '.join(group.packages[:3])}{', ...' if len(group.packages) > 3 else ''})"
-            if group.packages
-            else ""
-        )
-        _entry(
-            page,
-            label,
-            f"... {count} library {'frame' if count == 1 else 'frames'}{packages}",
-            indent=2,
-            style="dim",
-        )
-        return
-    for number, frame in enumerate(group.frames):
-        style = "cyan" if group.is_own else "dim"
-        first = label if number == 0 else ""
-        place = (frame.path if verbose else frame.place) + (
-            " (inlined)" if verbose and frame.is_inlined else ""
-        )
-        room = page.width - 2 - LABEL - shown_width(frame.function) - shown_width(place)
-        if room >= 2 and place:
-            _entry(page, first, f"{frame.function}  {place}", indent=2, style=style)
-        else:
-            _entry(page, first, frame.function, indent=2, style=style)
-            if place:
-                page.text(place, indent=4 + LABEL, style=style)
+            add_frames(page, group, label="stack" if number == 0 else "", verbose=verbose)
 
 
 def _evidence(page: Page, label: str, items: tuple[BecauseView, ...], *, verbose: bool) -> None:
