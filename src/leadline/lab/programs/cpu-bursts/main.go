@@ -20,7 +20,7 @@ func run(r *rig.Rig) {
 			burst.Add(1)
 			go func() {
 				defer burst.Done()
-				for round := 0; round < 10; round++ {
+				for round := 0; round < 50; round++ {
 					crc32.ChecksumIEEE(picture)
 				}
 			}()
