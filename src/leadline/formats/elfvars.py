@@ -63,8 +63,8 @@ class ElfVariables:
     def find(self, name: str) -> Variable | None:
         """Return the variable of a name such as ``runtime.allgs``, None when there is none."""
         places = np.array(_places_of(self._strings, name.encode()), np.uint32)
-        rows = np.flatnonzero(np.isin(self._names, places)) if len(places) else ()
-        return self._variable(int(rows[0])) if len(rows) else None
+        rows: list[int] = np.flatnonzero(np.isin(self._names, places)).tolist()
+        return self._variable(rows[0]) if rows else None
 
     def at(self, address: int) -> Variable | None:
         """Return the variable that holds a linked address, None when none does."""

@@ -61,7 +61,7 @@ class StackNames:
         When nothing but the runtime's own frames is there, they are shown.
         """
         every = self._frames(pcs)
-        shown = []
+        shown: list[SiteFrame] = []
         callee = ""
         for frame in every:
             if _is_shown(frame, callee, is_first=not shown):

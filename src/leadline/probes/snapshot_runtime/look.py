@@ -46,10 +46,12 @@ class _Layout(NamedTuple):
     Attributes:
         width: bytes of a goroutine's descriptor that are read.
         compared: bytes of it that must not differ while the stack is read.
+        marks: bytes that differ when it has run.
     """
 
     width: int
     compared: NDArray[np.int64]
+    marks: NDArray[np.int64]
     sp: int
     pc: int
     frame_pointer: int
@@ -93,12 +95,20 @@ def _layout(offsets: GoOffsets) -> _Layout:
     return _Layout(
         width=min(max(known) + 8, need("g.SIZE")),
         compared=compared,
+        marks=_marks(need("g.trackingSeq"), need("g.lockedm")),
         frame_pointer=sched + need("gobuf.bp"),
         owner=sched + need("gobuf.g"),
         thread=need("g.m"),
         startpc=need("g.startpc"),
         **{name: at for name, (at, _) in fields.items()},
     )
+
+
+def _marks(sequence: int, locked: int) -> NDArray[np.int64]:
+    """Return where trackingSeq, trackingStamp and runnableTime lie: side by side before lockedm in all releases."""
+    stamp = (sequence & ~7) + 8
+    times = np.arange(stamp, stamp + 16) if locked == stamp + 16 else np.zeros(0, np.int64)
+    return np.concatenate([np.array([sequence]), times])
 
 
 class GoroutineLook:
@@ -163,6 +173,11 @@ class GoroutineLook:
     def sequences(self) -> NDArray[np.int64]:
         """Return ``g.trackingSeq``."""
         return self._rows[:, self._layout.sequence].astype(np.int64)
+
+    @property
+    def marks(self) -> NDArray[np.uint8]:
+        """Return rows of bytes that change when a goroutine runs: ``trackingSeq`` and the times that go with it."""
+        return np.ascontiguousarray(self._rows[:, self._layout.marks])
 
     @property
     def threads(self) -> Words:
