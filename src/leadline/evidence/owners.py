@@ -192,6 +192,11 @@ class Owner:
         waits = self._waits()
         return "; ".join(part for part in (doing, waits) if part) or "a goroutine uses it"
 
+    @property
+    def kept(self) -> str:
+        """Return what keeps it reachable, such as ``reachable from global main.registry``; "" when that was not searched."""
+        return self._kept()
+
     def _doing(self) -> str:
         """Return what the connection is doing, "" where only the parked goroutine tells."""
         found = self.connection

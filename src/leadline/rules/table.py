@@ -22,6 +22,7 @@ from leadline.evidence.kinds import (
     TimelineSample,
     Window,
 )
+from leadline.evidence.owners import OwnerBook
 from leadline.model import Site, SiteFrame
 
 __all__ = ["Table", "kind_acquired_in", "path_pattern", "place", "sites_of"]
@@ -45,6 +46,7 @@ class Table:
 
     Attributes:
         has_sockets: whether socket states were observed at all.
+        owners: who owns each descriptor, as far as the Go runtime tells; empty when it was not read.
     """
 
     window: Window
@@ -59,6 +61,7 @@ class Table:
     timeline: dict[int, list[TimelineSample]]
     refused: Counter[int]
     listening: dict[int, set[int]] = field(default_factory=dict)
+    owners: OwnerBook = field(default_factory=OwnerBook.of)
 
     @classmethod
     def of(
@@ -72,6 +75,7 @@ class Table:
         processes: Iterable[ProcessInfo] | None = None,
         timeline: Iterable[TimelineSample] | None = None,
         refusals: Iterable[Refusal] | None = None,
+        owners: OwnerBook | None = None,
     ) -> Table:
         """Return the joined table of what was observed; None counts as not observed."""
         table = cls(
@@ -87,6 +91,8 @@ class Table:
             timeline=defaultdict(list),
             refused=Counter(),
         )
+        if owners is not None:
+            table.owners = owners
         for refusal in refusals or ():
             table.refused[refusal.pid] += refusal.count
         for socket in sockets or ():

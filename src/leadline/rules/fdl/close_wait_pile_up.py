@@ -5,7 +5,8 @@ the process has not closed its own.
 
 Why it matters: nothing but this process can end them, there is no timeout in the kernel. Each holds a descriptor.
 
-Needs: socket states, the descriptor table. Helps: limits, births (how long each has been open).
+Needs: socket states, the descriptor table. Helps: limits, births (how long each has been open), the Go runtime (which
+goroutine is there and where it waits).
 
 How it decides: 5 or more sockets of one process and one port in CLOSE_WAIT for at least 2 s. For how long is told by
 the time since the last segment that acknowledged anything (the peer's FIN did); where the kernel does not say, sockets
@@ -26,8 +27,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leadline.contracts import Rule, RuleInfo, Stage
-from leadline.evidence.kinds import Birthplace, Descriptor, ProcessInfo, SocketState, Window
+from leadline.evidence.kinds import (
+    Birthplace,
+    Connection,
+    Descriptor,
+    DescriptorUse,
+    Goroutine,
+    GoRuntime,
+    ProcessInfo,
+    Retention,
+    SocketState,
+    Stack,
+    Window,
+)
+from leadline.evidence.owners import OwnerBook
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Verdict
+from leadline.rules.fdl import owned
+from leadline.rules.fdl.suspects import Living
 from leadline.rules.table import Table
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
@@ -52,6 +68,12 @@ class Needs:
     sockets: tuple[SocketState, ...]
     processes: tuple[ProcessInfo, ...] | None = None
     birthplaces: tuple[Birthplace, ...] | None = None
+    stacks: tuple[Stack, ...] | None = None
+    runtimes: tuple[GoRuntime, ...] | None = None
+    goroutines: tuple[Goroutine, ...] | None = None
+    uses: tuple[DescriptorUse, ...] | None = None
+    connections: tuple[Connection, ...] | None = None
+    retentions: tuple[Retention, ...] | None = None
 
 
 def judge(seen: Needs) -> Iterable[Verdict]:
@@ -62,10 +84,12 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         sockets=seen.sockets,
         processes=seen.processes,
         birthplaces=seen.birthplaces,
+        owners=_owners(seen),
     )
     piles: dict[tuple[int, str], list[SocketState]] = {}
     waited: Counter[tuple[int, str]] = Counter()
     sites: dict[tuple[int, str], Counter[int | None]] = {}
+    fds: dict[tuple[int, str], list[int]] = {}
     known: set[int] = set()
     for descriptor in seen.descriptors:
         socket = table.socket(descriptor)
@@ -76,8 +100,9 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         waited[key] += _waits(table, descriptor, socket)
         piles.setdefault(key, []).append(socket)
         sites.setdefault(key, Counter())[descriptor.birthplace] += 1
+        fds.setdefault(key, []).append(descriptor.fd)
     findings: list[Verdict] = [
-        _finding(table, pid, where, sockets, sites[pid, where])
+        _finding(table, pid, where, sockets, sites[pid, where], living=_living(table, pid, fds[pid, where]))
         for (pid, where), sockets in sorted(piles.items(), key=lambda item: (-len(item[1]), item[0]))
         if waited[pid, where] >= MIN_COUNT
     ]
@@ -114,8 +139,35 @@ def _waits(table: Table, descriptor: Descriptor, socket: SocketState) -> bool:
     return table.end_ns(descriptor.pid) - descriptor.seen_since_mono_ns >= MIN_AGE_NS
 
 
+def _owners(seen: Needs) -> OwnerBook | None:
+    if seen.runtimes is None:
+        return None
+    return OwnerBook.of(
+        runtimes=seen.runtimes,
+        goroutines=seen.goroutines,
+        uses=seen.uses,
+        connections=seen.connections,
+        stacks=seen.stacks,
+        retentions=seen.retentions,
+        descriptors=seen.descriptors,
+        sockets=seen.sockets,
+    )
+
+
+def _living(table: Table, pid: int, fds: list[int]) -> Living:
+    """Return what is known of the owners of one pile; nothing where the Go runtime was not read."""
+    is_read = table.owners.was_read(pid)
+    return Living((), owners=tuple(table.owners.get(pid, fd) for fd in fds) if is_read else ())
+
+
 def _finding(
-    table: Table, pid: int, where: str, sockets: list[SocketState], sites: Counter[int | None]
+    table: Table,
+    pid: int,
+    where: str,
+    sockets: list[SocketState],
+    sites: Counter[int | None],
+    *,
+    living: Living,
 ) -> Finding:
     count = len(sockets)
     limit = table.soft_limit(pid)
@@ -142,10 +194,10 @@ def _finding(
         verify="`leadline trace TARGET` again after the peers have left: no socket may stay in CLOSE_WAIT.",
         kind="tcp",
         count=count,
-        sites=table.most_frequent_sites(sites),
-        because=tuple(
-            Because(evidence=f"socket:{socket.inode}", layer=Layer.KERNEL, says=says)
-            for socket in sockets[:1]
+        sites=owned.with_parked(table.most_frequent_sites(sites), living),
+        because=(
+            Because(evidence=f"socket:{sockets[0].inode}", layer=Layer.KERNEL, says=says),
+            *owned.because(living),
         ),
         related=("FDL102", "FDL101"),
         pid=pid,

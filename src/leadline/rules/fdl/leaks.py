@@ -4,16 +4,24 @@ from dataclasses import dataclass, replace
 
 from leadline.evidence.kinds import (
     Birthplace,
+    Connection,
     Descriptor,
     DescriptorKind,
+    DescriptorUse,
+    Goroutine,
+    GoRuntime,
+    Pool,
     ProcessInfo,
     Refusal,
+    Retention,
     SocketState,
     Stack,
     TimelineSample,
     Window,
 )
+from leadline.evidence.owners import OwnerBook
 from leadline.model import format_duration
+from leadline.rules.fdl.owned import with_owners
 from leadline.rules.fdl.suspects import Living, Standing, is_pooled, living_of
 from leadline.rules.survival import MIN_SURVIVORS, Assessment, Population, Shape, assess
 from leadline.rules.table import Table
@@ -41,7 +49,10 @@ SLOWEST_ANSWER_NS = 30 * S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeakNeeds:
-    """What the leak rules look at. Births are required; the rest sharpens the verdict or its wording."""
+    """What the leak rules look at. Births are required; the rest sharpens the verdict or its wording.
+
+    What the Go runtime tells (runtimes to retentions) says what each descriptor is used for.
+    """
 
     window: tuple[Window, ...]
     birthplaces: tuple[Birthplace, ...]
@@ -51,6 +62,12 @@ class LeakNeeds:
     processes: tuple[ProcessInfo, ...] | None = None
     timeline: tuple[TimelineSample, ...] | None = None
     refusals: tuple[Refusal, ...] | None = None
+    runtimes: tuple[GoRuntime, ...] | None = None
+    goroutines: tuple[Goroutine, ...] | None = None
+    uses: tuple[DescriptorUse, ...] | None = None
+    connections: tuple[Connection, ...] | None = None
+    pools: tuple[Pool, ...] | None = None
+    retentions: tuple[Retention, ...] | None = None
 
     def table(self) -> Table:
         """Return the evidence joined."""
@@ -63,6 +80,24 @@ class LeakNeeds:
             processes=self.processes,
             timeline=self.timeline,
             refusals=self.refusals,
+            owners=self.owners(),
+        )
+
+    def owners(self) -> OwnerBook | None:
+        """Return who owns each descriptor; None when the Go runtime was not read."""
+        if self.runtimes is None:
+            return None
+        return OwnerBook.of(
+            runtimes=self.runtimes,
+            goroutines=self.goroutines,
+            uses=self.uses,
+            connections=self.connections,
+            stacks=self.stacks,
+            pools=self.pools,
+            retentions=self.retentions,
+            descriptors=self.descriptors,
+            sockets=self.sockets,
+            birthplaces=self.birthplaces,
         )
 
 
@@ -130,7 +165,7 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
         found = replace(found, confidence=round(found.confidence * STACKLESS_CONFIDENCE, 3))
     if birthplace.kind is DescriptorKind.TCP and birthplace.role == "accepted" and unknown:
         return Judged(birthplace, living, _without_peers(birthplace, found))
-    return Judged(birthplace, living, _with_peers(living, found, pooled=pooled))
+    return Judged(birthplace, living, with_owners(living, _with_peers(living, found, pooled=pooled)))
 
 
 def _net_growth(table: Table, birthplace: Birthplace, *, has_stock: bool) -> int | None:

@@ -7,6 +7,11 @@
   reuse it. Those that are busy up to the end are in use.
 * **Dialed TCP** without a pool: in use when data moved long after it was dialed and not long ago.
 * Everything else: all living.
+
+Where the Go runtime was read, what the goroutines do has the last word: a connection that is idle in a pool which it shares
+with others, or that a goroutine works with, is healthy because of that. An answer that nobody reads, and a connection that
+nobody waits on, are suspicious whatever the socket says; a goroutine that is merely parked on it excuses nothing, unless it
+runs now and then or has a deadline.
 """
 
 from __future__ import annotations
@@ -18,9 +23,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from leadline.evidence.kinds import DescriptorKind
+from leadline.evidence.owners import Hold
 
 if TYPE_CHECKING:
     from leadline.evidence.kinds import Birthplace, Descriptor, SocketState
+    from leadline.evidence.owners import Owner
     from leadline.rules.table import Table
 
 __all__ = ["Living", "Standing", "is_pooled", "living_of"]
@@ -34,6 +41,10 @@ DIAL_MARGIN_NS = 250 * MS
 """A connection counts as free for a later dial when it was silent this long before: covers a dial that was under way."""
 REUSED_NS = 1 * S
 """Data this long after the dial means that the connection was used again."""
+HELD_NS = 5 * S
+"""An answer counts as held when nothing has moved on its connection for so long; reading begins within milliseconds."""
+ALONE_MIN = 3
+"""So many idle connections, most in a pool of their own, are those of a client that makes a pool for each request."""
 
 _GONE = frozenset({"CLOSE_WAIT", "CLOSE", "LAST_ACK", "CLOSING"})
 _POOLS = (
@@ -58,14 +69,35 @@ class Standing(StrEnum):
     IN_USE = "in-use"  # data moved lately
     LIVE_PEER = "live-peer"  # accepted, and the peer is connected
     PLAIN = "plain"  # not a TCP socket
+    OWNED_IDLE = "owned-idle"  # idle in a pool, or kept alive between two requests
+    OWNED_IN_USE = "owned-in-use"  # a goroutine works with it
+    HELD = "held"  # an answer has come, and nobody reads or closes it
+    NO_GOROUTINE = "no-goroutine"  # no goroutine waits on it or works with it
 
     @property
     def is_suspect(self) -> bool:
         """Return whether it may be leaked."""
-        return self not in {Standing.CONNECTING, Standing.IN_USE, Standing.LIVE_PEER, Standing.NEWLY_GONE}
+        return self not in _EXCUSED
+
+    @property
+    def is_owned(self) -> bool:
+        """Return whether what its goroutine does excuses it."""
+        return self in {Standing.OWNED_IDLE, Standing.OWNED_IN_USE}
 
 
-_LOST = frozenset({Standing.FORGOTTEN, Standing.UNREAD, Standing.PEER_GONE})
+_EXCUSED = frozenset(
+    {
+        Standing.CONNECTING,
+        Standing.IN_USE,
+        Standing.LIVE_PEER,
+        Standing.NEWLY_GONE,
+        Standing.OWNED_IDLE,
+        Standing.OWNED_IN_USE,
+    }
+)
+_LOST = frozenset({Standing.FORGOTTEN, Standing.UNREAD, Standing.PEER_GONE, Standing.HELD})
+_UNTOLD = frozenset({Standing.SILENT, Standing.WAITING, Standing.PLAIN, Standing.UNKNOWN})
+_ON_CPU = frozenset({"running", "runnable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +113,8 @@ class Living:
         is_proven: each suspect is lost by what its pool did later; ages are then times since its last use.
         earlier: suspects that were dialed before the window, used in it, and lost in it.
         all_ages_ns: of all living, ascending.
+        owners: of the suspects, in their order; empty when the Go runtime was not read.
+        excused_owners: of the others, likewise.
     """
 
     ages_ns: tuple[int, ...]
@@ -91,6 +125,8 @@ class Living:
     is_proven: bool = False
     earlier: int = 0
     all_ages_ns: tuple[int, ...] = ()
+    owners: tuple[Owner, ...] = ()
+    excused_owners: tuple[Owner, ...] = ()
 
     @property
     def excused(self) -> int:
@@ -127,9 +163,14 @@ def living_of(table: Table, birthplace: Birthplace) -> Living:
         standings = [*standings[: len(descriptors)], *([Standing.FORGOTTEN] * len(earlier))]
     else:
         standings = _standings(table, birthplace, descriptors, end_ns)
+    everyone = [*descriptors, *earlier]
+    is_read = table.owners.was_read(birthplace.pid)
+    owners = [table.owners.get(found.pid, found.fd) for found in everyone] if is_read else []
+    if is_read:
+        standings = _by_owners(standings, owners)
     suspects = [
         (descriptor, standing)
-        for descriptor, standing in zip([*descriptors, *earlier], standings, strict=True)
+        for descriptor, standing in zip(everyone, standings, strict=True)
         if standing.is_suspect
     ]
     lost = sum(standing in _LOST for _, standing in suspects)
@@ -144,8 +185,91 @@ def living_of(table: Table, birthplace: Birthplace) -> Living:
         states=states,
         gone_ages_ns=tuple(sorted(gone)),
         is_proven=is_proven,
-        earlier=len(earlier),
+        earlier=sum(standing.is_suspect for standing in standings[len(descriptors) :]),
         all_ages_ns=tuple(sorted(_age_ns(table, descriptor, end_ns) for descriptor in descriptors)),
+        owners=tuple(owner for owner, found in zip(owners, standings, strict=False) if found.is_suspect),
+        excused_owners=tuple(
+            owner for owner, found in zip(owners, standings, strict=False) if not found.is_suspect
+        ),
+    )
+
+
+def _by_owners(standings: list[Standing], owners: list[Owner]) -> list[Standing]:
+    """Return standings in which what the goroutines do has the last word, where it tells."""
+    idle = [owner.pool.id for owner in owners if owner.hold is Hold.POOLED and owner.pool is not None]
+    is_pool_each = len(idle) >= ALONE_MIN and len(set(idle)) * 2 > len(idle)
+    return [
+        _by_owner(standing, owner, is_pool_each=is_pool_each)
+        for standing, owner in zip(standings, owners, strict=True)
+    ]
+
+
+def _by_owner(standing: Standing, owner: Owner, *, is_pool_each: bool) -> Standing:
+    hold = owner.hold
+    if standing is Standing.CONNECTING or hold is Hold.UNKNOWN:
+        return standing
+    if hold is Hold.NOBODY:
+        return _without_goroutine(standing, owner)
+    if _is_held(owner):
+        if _works_elsewhere(owner):
+            return Standing.OWNED_IN_USE
+        is_settled = standing in _LOST or (owner.silent_ns is not None and owner.silent_ns >= HELD_NS)
+        return Standing.HELD if is_settled else standing
+    if standing in {Standing.PEER_GONE, Standing.NEWLY_GONE, Standing.UNREAD}:
+        return Standing.OWNED_IN_USE if _is_on_cpu(owner) else standing
+    if hold is Hold.POOLED:
+        is_server = owner.connection is not None and owner.connection.role == "server"
+        return Standing.OWNED_IDLE if is_server or (owner.pool is not None and not is_pool_each) else standing
+    return Standing.OWNED_IN_USE if _is_worked_with(owner) else standing
+
+
+def _without_goroutine(standing: Standing, owner: Owner) -> Standing:
+    """Return the standing of a descriptor that no goroutine waits on: a live peer excuses it while anything may reach it."""
+    is_socket = owner.descriptor is not None and owner.descriptor.kind.is_socket
+    is_unreachable = owner.retention is not None and owner.retention.verdict == "unreachable"
+    if is_socket and (standing in _UNTOLD or (standing is Standing.LIVE_PEER and is_unreachable)):
+        return Standing.NO_GOROUTINE
+    return standing
+
+
+def _is_held(owner: Owner) -> bool:
+    """Return whether an answer, or rows, are held: by what the connection's layer tells, or its pool of nobody's holders."""
+    if owner.hold is Hold.HELD:
+        return True
+    if owner.connection is None or not owner.connection.held_by or owner.pool is None:
+        return False
+    return any(holder.fd == owner.fd and holder.goid is None for holder in owner.pool.holders)
+
+
+def _works_elsewhere(owner: Owner) -> bool:
+    """Return whether the goroutine that has the answer works, or hands it on to another descriptor."""
+    goid = None if owner.connection is None else owner.connection.owner_goid
+    found = next((one for one in owner.goroutines if one.goid == goid), None)
+    return found is not None and (
+        found.state in _ON_CPU or found.state in {"IO wait", "syscall"} or found.moved is True
+    )
+
+
+def _is_on_cpu(owner: Owner) -> bool:
+    return any(one.state in _ON_CPU for one in owner.goroutines)
+
+
+def _is_worked_with(owner: Owner) -> bool:
+    """Return whether a goroutine really uses it: runs, ran between two looks, reads an answer, accepts, or has a deadline."""
+    activity = "" if owner.connection is None else owner.connection.activity
+    if owner.hold is Hold.LISTENING:
+        return owner.goroutine is not None
+    if activity == "awaiting-response":
+        return False
+    if activity == "body-reading" or owner.moved or _is_on_cpu(owner):
+        return True
+    use = owner.use
+    return use is not None and any(
+        goid is not None and at_ns is not None and at_ns > 0
+        for goid, at_ns in (
+            (use.reader_goid, use.read_deadline_mono_ns),
+            (use.writer_goid, use.write_deadline_mono_ns),
+        )
     )
 
 

@@ -12,6 +12,7 @@ from leadline.model import (
     Verdict,
     format_duration,
 )
+from leadline.rules.fdl import owned
 from leadline.rules.fdl.leaks import STACKLESS, Judged, LeakNeeds, assess_birthplace, is_listening, owner
 from leadline.rules.fdl.suspects import Living, Standing, is_pooled, silent_ns
 from leadline.rules.fdl.words import advice, things
@@ -96,12 +97,22 @@ def _healthy_words(table: Table, judged: Judged) -> tuple[str, str]:
     birthplace, living, found = judged.birthplace, judged.living, judged.assessment
     if living.excused <= len(living.ages_ns):
         return found.shape.value, found.reason
+    pattern, reason = _excuse(table, birthplace, living)
+    told = owned.excuse(living)
+    return pattern, f"{reason}; {told}" if told else reason
+
+
+def _excuse(table: Table, birthplace: Birthplace, living: Living) -> tuple[str, str]:
+    """Return the healthy pattern's name and the reason where most are excused."""
     turnover = f"{birthplace.deaths} of {birthplace.births} were closed; " if birthplace.deaths else ""
     live = living.standings[Standing.LIVE_PEER] + living.standings[Standing.NEWLY_GONE]
     if live:
         reason = f"{turnover}{live} are open and their peers are still connected: not forgotten by this side"
         return "live-peers", reason
     used = living.standings[Standing.IN_USE] + living.standings[Standing.CONNECTING]
+    if any(standing.is_owned for standing in living.standings):
+        reason = owned.reason(living)
+        return ("idle-pool" if living.standings[Standing.OWNED_IDLE] > used else "in-use"), turnover + reason
     newest_ns = living.all_ages_ns[0]
     is_full = newest_ns >= MIN_SPREAD_NS and newest_ns * 4 >= table.window.duration_ns
     since = f"; the newest came {format_duration(newest_ns)} before the end" if is_full else ""
@@ -125,7 +136,14 @@ def _finding(info: RuleInfo, table: Table, judged: Judged) -> Finding:
     sockets = _sockets(living)
     explanation = " ".join(
         sentence
-        for sentence in (what.mechanism, _share(birthplace, found), sockets, older, _says(left))
+        for sentence in (
+            what.mechanism,
+            owned.side_by_side(living, sites_of(table, birthplace)),
+            _share(birthplace, found),
+            sockets,
+            older,
+            _says(left),
+        )
         if sentence
     )
     return Finding(
@@ -144,7 +162,7 @@ def _finding(info: RuleInfo, table: Table, judged: Judged) -> Finding:
         kind=birthplace.kind.report_word,
         count=found.leaked,
         rate_per_s=None if found.rate_per_s is None else round(found.rate_per_s, 3),
-        sites=sites_of(table, birthplace),
+        sites=owned.with_parked(sites_of(table, birthplace), living),
         because=_because(table, birthplace, living, found, older),
         against=_against(table, birthplace, living, found),
         related=RELATED.get(info.code, ("FDL301",)),
@@ -265,7 +283,7 @@ def _because(
         because.append(Because(evidence=evidence, layer=Layer.KERNEL, says=says))
     if older:
         because.append(Because(evidence=evidence, layer=Layer.SYSCALL, says=older))
-    return tuple(because)
+    return (*because, *owned.because(living))
 
 
 def _standings_words(living: Living, pooled: bool) -> str:  # noqa: FBT001  a fact, not a switch
@@ -279,6 +297,8 @@ def _standings_words(living: Living, pooled: bool) -> str:  # noqa: FBT001  a fa
         if not pooled
         else "used once and silent since",
         Standing.UNKNOWN: "of unknown socket state",
+        Standing.HELD: "with an answer that is neither read nor closed",
+        Standing.NO_GOROUTINE: "that no goroutine waits on",
     }
     said = [
         f"{living.standings[standing]} {phrase}"
@@ -300,7 +320,8 @@ def _against(table: Table, birthplace: Birthplace, living: Living, found: Assess
         doubts.append(f"none came in the last {format_duration(found.paused_ns)}")
     if living.excused:
         doubts.append(f"{living.excused} others from here are in use or have a live peer and are not counted")
-    return tuple(Because(evidence=evidence, layer=Layer.SYSCALL, says=_sentence(doubt)) for doubt in doubts)
+    told = (Because(evidence=evidence, layer=Layer.SYSCALL, says=_sentence(doubt)) for doubt in doubts)
+    return (*told, *owned.against(living))
 
 
 def _sentence(text: str) -> str:
