@@ -15,6 +15,7 @@ __all__ = [
     "DescriptorUse",
     "GoRuntime",
     "Goroutine",
+    "GoroutineGroup",
     "PanicSite",
     "Pool",
     "PoolHolder",
@@ -48,6 +49,8 @@ class GoRuntime(msgspec.Struct, frozen=True, kw_only=True, tag="go_runtime"):
         heap_live_bytes: heap in use since the last collection; None when unknown.
         heap_goal_bytes: size of the heap at which the next collection begins; None when unknown.
         gc_percent: GOGC, -1 when the collector is off; None when unknown.
+        cause: what a dump says before its goroutines, such as ``fatal error: all goroutines are asleep - deadlock!``,
+            redacted; "" when nothing.
     """
 
     pid: int
@@ -70,6 +73,7 @@ class GoRuntime(msgspec.Struct, frozen=True, kw_only=True, tag="go_runtime"):
     heap_live_bytes: int | None = None
     heap_goal_bytes: int | None = None
     gc_percent: int | None = None
+    cause: str = ""
 
 
 class Goroutine(msgspec.Struct, frozen=True, kw_only=True, tag="goroutine", gc=False, omit_defaults=True):
@@ -113,6 +117,24 @@ class Goroutine(msgspec.Struct, frozen=True, kw_only=True, tag="goroutine", gc=F
     syscall_fd: int | None = None
     waits_on: tuple[int, ...] = ()
     is_leaked: bool = False
+    labels: dict[str, str] = {}
+
+
+class GoroutineGroup(
+    msgspec.Struct, frozen=True, kw_only=True, tag="goroutine_group", gc=False, omit_defaults=True
+):
+    """Goroutines that a dump only counts by their stack (``debug=1``): it tells neither their numbers nor their states.
+
+    Attributes:
+        pid: the process; 0 when the dump does not tell it.
+        stack: id of the Stack that they have in common.
+        count: how many.
+        labels: the pprof labels that they have in common, redacted.
+    """
+
+    pid: int
+    stack: int
+    count: int
     labels: dict[str, str] = {}
 
 
@@ -258,6 +280,8 @@ class WaitObject(msgspec.Struct, frozen=True, kw_only=True, tag="wait_object", o
         is_closed: the channel is closed; None when not a channel or unknown.
         reachable: who else can reach it: ``global``, ``goroutine`` (one that does not wait for it), ``heap`` (held by something
             whose holder is not known), ``nobody`` (proved by a search of the heap), None when not searched.
+        stacks_searched: the stacks of all other goroutines were searched for it, so that no ``holders`` says that none has it at
+            hand; one that reaches it through another object is not told.
     """
 
     id: int
@@ -273,6 +297,7 @@ class WaitObject(msgspec.Struct, frozen=True, kw_only=True, tag="wait_object", o
     length: int | None = None
     is_closed: bool | None = None
     reachable: str | None = None
+    stacks_searched: bool = False
 
 
 class RetentionRoot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
