@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from leadline.contracts import gap_of
 from leadline.evidence import Evidence
-from leadline.evidence.kinds import KINDS, Descriptor, SelfCost, SocketState, TimelineSample, Window
+from leadline.evidence.kinds import (
+    KINDS,
+    Connection,
+    Descriptor,
+    DescriptorUse,
+    Retention,
+    SelfCost,
+    SocketState,
+    TimelineSample,
+    Window,
+)
 from leadline.model import Gap, GapReason, LeadlineError, TargetGone
 
 if TYPE_CHECKING:
@@ -253,17 +263,19 @@ class Collector:
 
 
 def _pruned(evidence: Evidence) -> Evidence:
-    """Return the evidence without sockets that the final descriptor table does not contain."""
+    """Return the evidence without sockets and uses that the final descriptor table does not contain."""
     descriptors = evidence.get(Descriptor)
-    sockets = evidence.get(SocketState)
-    if descriptors is None or sockets is None:
+    if descriptors is None:
         return evidence
     inodes = {descriptor.inode for descriptor in descriptors}
+    numbers = {(descriptor.pid, descriptor.fd) for descriptor in descriptors}
     kept = Evidence()
     for name in evidence.observed():
         kind = KINDS[name]
         records = evidence.all(kind)
         if kind is SocketState:
             records = tuple(record for record in records if record.inode in inodes or record.when == "begin")  # type: ignore[attr-defined]
+        elif kind in (DescriptorUse, Connection, Retention):
+            records = tuple(record for record in records if (record.pid, record.fd) in numbers)  # type: ignore[attr-defined]
         kept.put_all(kind, records)
     return kept

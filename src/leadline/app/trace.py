@@ -7,14 +7,14 @@ import os
 import shutil
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from leadline.app.capabilities import host_info
 from leadline.app.case import Case
 from leadline.app.collect import CollectOptions, Collector, Stopper
 from leadline.app.diagnose import decided, diagnose
-from leadline.app.probes import trace_probes
+from leadline.app.probes import HeapSearch, trace_probes
 from leadline.app.source import with_source
 from leadline.app.targets import resolve
 from leadline.evidence.kinds import ProcessInfo
@@ -41,6 +41,7 @@ class TraceOptions:
     Attributes:
         duration_ns: length of the window, or its limit with ``until_sure``.
         source: tree with the target's source, for code frames.
+        runtime: how to search the heap of a Go target; None leaves its runtime alone.
     """
 
     duration_ns: int
@@ -48,6 +49,7 @@ class TraceOptions:
     until_sure: bool = False
     uprobes: bool = True
     source: Path | None = None
+    runtime: HeapSearch | None = field(default_factory=HeapSearch)
 
 
 def trace_target(target: str, options: TraceOptions) -> Case:
@@ -58,7 +60,7 @@ def trace_target(target: str, options: TraceOptions) -> Case:
     """
     host = LiveHost()
     found = resolve(host, target)
-    probes = trace_probes(follow=options.follow, uprobes=options.uprobes)
+    probes = trace_probes(follow=options.follow, uprobes=options.uprobes, runtime=options.runtime)
     collector = Collector(
         host, found.pid, CollectOptions(duration_ns=options.duration_ns, follow=options.follow, probes=probes)
     )

@@ -17,11 +17,14 @@ __all__ = [
     "Follow",
     "Force",
     "GitHub",
+    "HeapLimit",
     "Html",
     "JUnit",
     "Json",
+    "NoRuntime",
     "NoUprobes",
     "Pprof",
+    "Retention",
     "Sarif",
     "Source",
     "Target",
@@ -89,6 +92,22 @@ UntilSure = Annotated[
 ]
 NoUprobes = Annotated[
     bool, typer.Option("--no-uprobes", help="Do not join helper goroutines to their callers by uprobes.")
+]
+NoRuntime = Annotated[
+    bool,
+    typer.Option("--no-runtime", help="Do not read goroutines and connections from the target's memory."),
+]
+Retention = Annotated[
+    bool,
+    typer.Option(
+        "--retention", help="Search the heap for what keeps connections reachable that no goroutine uses."
+    ),
+]
+HeapLimit = Annotated[
+    str,
+    typer.Option(
+        "--heap-limit", metavar="SIZE", help="Most memory of the target that a search of its heap may read."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even when there are findings.")]

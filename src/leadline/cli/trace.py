@@ -30,6 +30,9 @@ def register(app: typer.Typer) -> None:
         follow: opt.Follow = False,
         until_sure: opt.UntilSure = False,
         no_uprobes: opt.NoUprobes = False,
+        no_runtime: opt.NoRuntime = False,
+        retention: opt.Retention = False,
+        heap_limit: opt.HeapLimit = "512MiB",
         source: opt.Source = None,
         output: opt.Case = None,
         json: opt.Json = False,
@@ -50,8 +53,10 @@ def register(app: typer.Typer) -> None:
         judged: leaking, plateau, churning, long-lived, or too little evidence. The target is never stopped and only read.
         """
         from leadline.app.outputs import OutputOptions, deliver  # noqa: PLC0415
+        from leadline.app.probes import HeapSearch  # noqa: PLC0415
+        from leadline.app.runtime import heap_progress  # noqa: PLC0415
         from leadline.app.trace import TraceOptions, trace_target  # noqa: PLC0415
-        from leadline.model import parse_duration_ns  # noqa: PLC0415
+        from leadline.model import parse_duration_ns, parse_size_bytes  # noqa: PLC0415
 
         outputs = OutputOptions(
             case=output, json=json, html=html, pprof=pprof, flame=flame, sarif=sarif, junit=junit, github=github,
@@ -66,6 +71,11 @@ def register(app: typer.Typer) -> None:
                 until_sure=until_sure,
                 uprobes=not no_uprobes,
                 source=source,
+                runtime=None
+                if no_runtime
+                else HeapSearch(
+                    "always" if retention else "when-needed", parse_size_bytes(heap_limit), heap_progress()
+                ),
             ),
         )
         raise typer.Exit(deliver(case, outputs, exit_zero=exit_zero, fail_on_gap=fail_on_gap))

@@ -12,7 +12,7 @@ from leadline.report.layout import MIN_WIDTH, Page, shown_width
 __all__ = ["render_connections"]
 
 GAP = 2
-MAX_COLUMN = 44
+MAX_COLUMN = 60
 _SHORT = {"body-held": "with a body neither read nor closed", "no-goroutine": "that no goroutine waits on"}
 _STYLES = {"body-held": "bold red", "no-goroutine": "yellow", "blocked": "yellow"}
 
@@ -94,6 +94,11 @@ def _summary(rows: Sequence[ConnectionRow]) -> str:
 
 def _table(page: Page, rows: Sequence[ConnectionRow]) -> None:
     texts = [[show(row) for _, show, _, _ in _COLUMNS] for row in rows]
+    if all(row.age_ns is None for row in rows):  # one look knows no ages
+        texts = [
+            ["" if title == "age" else cell for (title, *_), cell in zip(_COLUMNS, cells, strict=True)]
+            for cells in texts
+        ]
     widths = [
         0
         if not any(row[at] for row in texts)

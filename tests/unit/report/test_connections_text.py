@@ -27,7 +27,7 @@ def test_no_line_is_longer_than_the_terminal(width: int) -> None:
 
 
 def test_a_wide_terminal_shows_everything_that_is_known() -> None:
-    text = render_connections([ROW], width=250)
+    text = render_connections([ROW, dataclasses.replace(ROW, age_ns=10**9)], width=250)
     for words in (
         "10.0.0.9:80",
         "ESTABLISHED",
@@ -58,3 +58,7 @@ def test_the_summary_counts_by_activity() -> None:
 def test_what_was_not_seen_is_listed() -> None:
     text = render_connections([ROW], notes=["not seen: goroutines: EPERM"], width=80)
     assert text.rstrip().endswith("- not seen: goroutines: EPERM")
+
+
+def test_ages_are_left_out_when_none_is_known() -> None:
+    assert "age" not in render_connections([ROW, ROW], width=250).splitlines()[0]

@@ -1,0 +1,223 @@
+"""Looks at the Go runtime at the beginning and at the end of a window, and puts what was seen.
+
+The heap is searched only when some socket has no goroutine, or when it was asked for; before the last look, so that the last
+look, the socket states and the descriptor table are of nearly one moment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leadline.contracts import ProbeInfo, gap_of
+from leadline.evidence.kinds import (
+    Connection,
+    DescriptorUse,
+    Goroutine,
+    GoRuntime,
+    Pool,
+    Retention,
+    Stack,
+    WaitObject,
+)
+from leadline.model import AccessError, LeadlineError
+from leadline.probes.snapshot_runtime.evidence import runnable_count, runtime_evidence
+from leadline.probes.snapshot_runtime.gc_state import read_gc
+from leadline.probes.snapshot_runtime.look import take_look
+from leadline.probes.snapshot_runtime.looks import Found
+from leadline.probes.snapshot_runtime.process import NotGo, open_process
+from leadline.probes.snapshot_runtime.readers import read_all
+from leadline.probes.snapshot_runtime.retention import retain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from leadline.contracts import Host
+    from leadline.evidence import Evidence
+    from leadline.probes.snapshot_runtime.gc_state import GcState
+    from leadline.probes.snapshot_runtime.look import GoroutineLook
+    from leadline.probes.snapshot_runtime.process import OpenedProcess
+
+__all__ = ["DEFAULT_CAP_BYTES", "FIRST_STACK", "SnapshotRuntime"]
+
+NAME = "snapshot_runtime"
+FIRST_STACK = 1_000_001
+"""Number of this probe's first stack: stacks of births have the numbers below."""
+MAX_SEARCHED = 64
+"""Connections without a goroutine whose holders are looked for; many of one kind are held alike."""
+DEFAULT_CAP_BYTES = 512 << 20
+LOOK_EVERY_NS = 2_000_000_000
+COST_FACTOR = 50
+"""Between the first and the last look at most 2 % of one core go into looking."""
+_KINDS = (GoRuntime, Goroutine, DescriptorUse, Connection, Pool, WaitObject)
+
+
+class SnapshotRuntime:
+    """Starts looking at the Go runtime of a process.
+
+    Args:
+        heap: ``never``, ``when-needed`` (some socket has no goroutine) or ``always``.
+        cap_bytes: most memory of the target that a search of its heap may read.
+        progress: told how much of the heap was searched, 0.0 to 1.0.
+        is_single: look once, at the end, so that nothing is said about what moved.
+    """
+
+    INFO = ProbeInfo(
+        name=NAME,
+        kinds=(
+            "go_runtime", "goroutine", "stack", "descriptor_use", "connection", "pool", "wait_object", "retention",
+        ),
+        capabilities=("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"),
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        heap: str = "when-needed",
+        cap_bytes: int = DEFAULT_CAP_BYTES,
+        progress: Callable[[float], None] | None = None,
+        is_single: bool = False,
+    ) -> None:
+        self.is_single = is_single
+        self.heap = heap
+        self.cap_bytes = cap_bytes
+        self.progress = progress
+
+    def begin(self, host: Host, pid: int, evidence: Evidence) -> RuntimeObservation:
+        """Open the process and look for the first time. A program in another language has no goroutines: that is no gap."""
+        try:
+            process = open_process(host, pid)
+            first = None if self.is_single else take_look(process)
+            return RuntimeObservation(self, host, process, first, read_gc(process))
+        except NotGo:
+            for kind in _KINDS:
+                evidence.put_all(kind, ())
+        except LeadlineError as error:
+            evidence.gap(gap_of(error, what="goroutines and connections in the Go runtime", probe=NAME))
+        return RuntimeObservation(self, host)
+
+
+class RuntimeObservation:
+    """The runtime of one process under observation; it does nothing when the process could not be opened."""
+
+    def __init__(
+        self,
+        probe: SnapshotRuntime,
+        host: Host,
+        process: OpenedProcess | None = None,
+        first: GoroutineLook | None = None,
+        first_gc: GcState | None = None,
+    ) -> None:
+        self._probe = probe
+        self._host = host
+        self._process = process
+        self._first = first
+        self._first_gc = first_gc
+        self._runnable: list[int] = []
+        self._next_look_ns = 0
+        if first is not None:
+            self._runnable.append(runnable_count(first))
+            first.forget_stacks()
+            self._next_look_ns = host.clock.mono_ns() + LOOK_EVERY_NS
+
+    def tick(self) -> None:
+        """Count now and then how many goroutines wait for a CPU, as long as that is cheap."""
+        if self._process is None or self._first is None or self._host.clock.mono_ns() < self._next_look_ns:
+            return
+        begun_ns = self._host.clock.mono_ns()
+        try:
+            self._runnable.append(runnable_count(take_look(self._process)))
+        except AccessError:
+            return  # the last look tells why
+        now_ns = self._host.clock.mono_ns()
+        self._next_look_ns = now_ns + max(LOOK_EVERY_NS, COST_FACTOR * (now_ns - begun_ns))
+
+    def finish(self, evidence: Evidence) -> None:
+        """Search the heap if that is called for, look for the last time, and put what was seen."""
+        process = self._process
+        if process is None:
+            return
+        try:
+            process.check_same()
+            retentions = self._search(process, evidence)
+            last = take_look(process)
+            found = Found()
+            read_all(self._host, process, last, found)
+            gc = read_gc(process)
+        except LeadlineError as error:
+            evidence.gap(
+                gap_of(error, what="goroutines and connections at the end of the window", probe=NAME)
+            )
+            return
+        self._runnable.append(runnable_count(last))
+        runtime, goroutines, stacks = runtime_evidence(
+            self._host,
+            process,
+            last,
+            self._first,
+            found,
+            first_id=FIRST_STACK,
+            gc=gc,
+            first_gc=self._first_gc,
+            runnable=tuple(self._runnable),
+        )
+        evidence.put(runtime)
+        evidence.put_all(Goroutine, goroutines)
+        evidence.put_all(Stack, stacks)
+        evidence.put_all(DescriptorUse, found.uses.values())
+        evidence.put_all(Connection, found.connections.values())
+        evidence.put_all(Pool, found.pools)
+        evidence.put_all(WaitObject, found.objects)
+        if retentions is not None:
+            evidence.put_all(Retention, retentions)
+        for gap in found.gaps:
+            evidence.gap(gap)
+
+    def _search(self, process: OpenedProcess, evidence: Evidence) -> list[Retention] | None:
+        """Return what keeps sockets reachable that no goroutine uses; None when that was not searched."""
+        if self._probe.heap == "never":
+            return None
+        look = take_look(process)
+        found = Found()
+        read_all(self._host, process, look, found)
+        found.gaps.clear()  # the last look says the same
+        wanted = self._unused(process.pid, found)
+        if not wanted:
+            return [] if self._probe.heap == "always" else None
+        try:
+            return retain(
+                process,
+                look,
+                _spread(wanted),
+                cap_bytes=self._probe.cap_bytes,
+                progress=self._probe.progress,
+                gaps=found.gaps,
+            )
+        except LeadlineError as error:
+            evidence.gap(gap_of(error, what="what keeps connections reachable", probe=NAME))
+            return None
+        finally:
+            for gap in found.gaps:
+                evidence.gap(gap)
+
+    def _unused(self, pid: int, found: Found) -> list[int]:
+        """Return the sockets that no goroutine waits on or was seen to work with."""
+        busy = {
+            fd
+            for fd, use in found.uses.items()
+            if use.reader_goid is not None or use.writer_goid is not None or use.syscall_goids
+        }
+        busy |= {fd for fd, one in found.connections.items() if one.activity != "no-goroutine"}
+        return [
+            link.fd
+            for link in self._host.fd_links(pid)
+            if link.name.startswith("socket:") and link.fd not in busy
+        ]
+
+
+def _spread(fds: list[int]) -> list[int]:
+    """Return at most so many of the descriptors as are searched for, old and young ones alike."""
+    step = max(len(fds) / MAX_SEARCHED, 1)
+    return [fds[int(step * number)] for number in range(min(len(fds), MAX_SEARCHED))]
+
+
+PROBE = SnapshotRuntime()
