@@ -15,9 +15,12 @@ def build() -> object:
     from leadline.cli import (  # noqa: PLC0415
         capabilities,
         census,
+        conns,
         diff,
+        dump,
         exec_,
         explain,
+        goroutines,
         lab,
         list_,
         replay,
@@ -47,7 +50,21 @@ def build() -> object:
             print(f"leadline {__version__}")
             raise typer.Exit
 
-    for module in (trace, exec_, census, replay, report, diff, lab, capabilities, explain, list_):
+    for module in (
+        trace,
+        exec_,
+        census,
+        goroutines,
+        conns,
+        dump,
+        replay,
+        report,
+        diff,
+        lab,
+        capabilities,
+        explain,
+        list_,
+    ):
         module.register(app)
     return app
 

@@ -13,7 +13,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from leadline.evidence.kinds import KINDS, Birthplace, Connection, Descriptor, Goroutine, Pool, ProcessInfo
+from leadline.evidence.kinds import (
+    KINDS,
+    Birthplace,
+    Connection,
+    Descriptor,
+    Goroutine,
+    GoroutineGroup,
+    GoRuntime,
+    Pool,
+    ProcessInfo,
+)
 from leadline.evidence.store import Evidence
 from leadline.model import Gap, printable
 
@@ -129,7 +139,9 @@ def _redact_record(record: msgspec.Struct) -> msgspec.Struct:
     elif isinstance(record, Birthplace):
         peers = tuple((redact_text(peer), count) for peer, count in record.peers)
         record = msgspec.structs.replace(record, peers=peers)
-    elif isinstance(record, Goroutine):
+    elif isinstance(record, GoRuntime):
+        record = msgspec.structs.replace(record, cause=redact_command_line(record.cause))
+    elif isinstance(record, (Goroutine, GoroutineGroup)):
         if not record.labels:
             return record
         labels = {redact_text(key): _redact_value(key, value) for key, value in record.labels.items()}

@@ -8,7 +8,7 @@ from leadline.report.layout import MIN_WIDTH, Page, Span
 from leadline.report.parts import LABEL, add_entry, add_frames
 from leadline.report.view import BecauseView, FindingView, ReportView, SiteView
 
-__all__ = ["add_census", "render_text"]
+__all__ = ["add_census", "add_finding", "render_text"]
 
 MAX_CLEARED = 8
 MAX_LISTED = 12
@@ -39,7 +39,7 @@ def render_text(view: ReportView, *, width: int = 80, color: bool = False, verbo
     page.text(view.summary, style="bold" if view.findings else "bold green")
     for finding in view.findings:
         page.blank()
-        _finding(page, finding, verbose=verbose)
+        add_finding(page, finding, verbose=verbose)
     _cleared(page, view, verbose=verbose)
     _not_judged(page, view, verbose=verbose)
     _gaps(page, view, verbose=verbose)
@@ -75,7 +75,8 @@ def add_census(page: Page, census: CensusView) -> None:
             page.text(f"and {census.duplicate_count - len(census.duplicates):,} more", indent=2)
 
 
-def _finding(page: Page, finding: FindingView, *, verbose: bool) -> None:
+def add_finding(page: Page, finding: FindingView, *, verbose: bool) -> None:
+    """Add one finding: title, places, why, evidence, remedy."""
     head = (finding.severity.value.upper(), _STYLES[finding.severity])
     page.text(
         finding.title, indent=4, first=(head, ("  ", ""), (finding.code, "bold"), ("  ", "")), style="bold"
