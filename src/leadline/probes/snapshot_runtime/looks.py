@@ -176,6 +176,8 @@ class Found:
         objects: what goroutines wait for, with ids from 1 in order of arrival.
         waits_on: ids of objects by goroutine number.
         gaps: what could not be read and why.
+        unix_minus_mono_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC at the look, for moments that Go notes by the wall clock; None
+            when unknown.
     """
 
     uses: dict[int, DescriptorUse] = field(default_factory=dict)
@@ -184,3 +186,4 @@ class Found:
     objects: list[WaitObject] = field(default_factory=list)
     waits_on: dict[int, list[int]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
+    unix_minus_mono_ns: int | None = None
