@@ -90,9 +90,17 @@ def _text(evidence: Evidence, options: ConnsOptions) -> str:
         width=width,
         color=is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb",
         limit=options.limit if options.limit is not None else SHOWN if is_terminal else None,
-        notes=[f"not seen: {gap.what}: {gap.detail}; {gap.remedy}".rstrip("; ") for gap in evidence.all(Gap)],
+        notes=_notes(evidence),
     )
     return f"{_CLEAR if options.interval_ns is not None and is_terminal else ''}{text}"
+
+
+def _notes(evidence: Evidence) -> list[str]:
+    """Return what could not be seen, one sentence each."""
+    gaps = evidence.all(Gap)
+    if not gaps and not evidence.all(GoRuntime):
+        return ["not a Go program: what is done with its connections is not known"]
+    return [f"not seen: {gap.what}: {gap.detail}; {gap.remedy}".rstrip("; ") for gap in gaps]
 
 
 def _document(evidence: Evidence, options: ConnsOptions) -> str:

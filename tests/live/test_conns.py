@@ -1,0 +1,77 @@
+"""``leadline conns`` on live processes: exact counts, cross-checked with what the kernel lists."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from leadline import lab
+from live_runs import PLAIN_USER, leadline, python_target
+
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+
+def established(pid: int) -> int:
+    """Return the established TCP connections of a process as ``ss`` lists them."""
+    listed = subprocess.run(
+        ["ss", "-Htnp", "state", "established"], capture_output=True, text=True, check=True
+    )
+    return sum(f"pid={pid}," in line for line in listed.stdout.splitlines())
+
+
+def test_held_bodies_are_counted_exactly_and_their_host_is_the_one_of_the_url() -> None:
+    with lab.start("http-body-leak", ("-rate", "50")) as running:
+        running.wait_done()
+        done = leadline("conns", running.pid, "--json")
+        assert established(running.pid) == 23
+    rows = done.document["connections"]
+    held = [row for row in rows if row["activity"] == "body-held"]
+    assert (done.status, len(held)) == (0, 23)
+    assert {row["host"] for row in held} == {f"http://{held[0]['peer']}"}
+    assert {row["protocol"] for row in held} == {"http/1.1"}
+    assert len({row["goid"] for row in held}) == 23
+    assert done.document["gaps"] == []
+
+
+def test_the_heap_is_searched_when_asked_and_names_the_holder() -> None:
+    with lab.start("accept-leak", ("-rate", "50")) as running:
+        running.wait_done()
+        plain = leadline("conns", running.pid, "--json")
+        searched = leadline("conns", running.pid, "--retention", "--json")
+    left = [row for row in plain.document["connections"] if row["state"] == "CLOSE_WAIT"]
+    assert len(left) == 23
+    assert {(row["activity"], row["reached"]) for row in left} == {("no-goroutine", "")}
+    kept = [row for row in searched.document["connections"] if row["state"] == "CLOSE_WAIT"]
+    assert len(kept) == 23
+    assert all("*net.TCPConn" in row["reached"] for row in kept), {row["reached"] for row in kept}
+
+
+def test_a_program_in_another_language_shows_the_kernels_side_and_says_so() -> None:
+    body = """
+        import socket
+        listener = socket.create_server(("127.0.0.1", 0))
+        input()
+    """
+    with python_target(body) as process:
+        done = leadline("conns", process.pid)
+    assert done.status == 2
+    assert "LISTEN" in done.out
+    assert "not a Go program" in done.out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give rights up")
+def test_without_rights_it_says_what_is_missing() -> None:
+    with lab.start("idle-websockets", ()) as running:
+        done = leadline(
+            "conns", running.pid, wrap=("setpriv", "--reuid=65534", "--clear-groups", *PLAIN_USER[1:])
+        )
+    assert done.status == 2
+    assert "CAP_SYS_PTRACE" in done.out + done.err
+
+
+def test_an_unknown_order_is_refused_with_those_there_are() -> None:
+    done = leadline("conns", os.getpid(), "--sort", "colour")
+    assert done.status == 2
+    assert "activity" in done.err
