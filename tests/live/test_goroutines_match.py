@@ -28,13 +28,15 @@ FIRST_WITH_LABELS_IN_DUMPS = 26
 BUSY_STACKS = int(os.environ.get("LEADLINE_BUSY_STACKS", "5000"))
 DEADLINE_S = 120.0
 
+CHAIN = re.compile(r"main\.(in|select|lock)Chain\d")
+
 # What must be on the stack of a goroutine that waits for this reason.
 WAITS_IN = {
     "IO wait": "internal/poll.runtime_pollWait",
     "chan receive": "runtime.chanrecv",
     "chan send": "runtime.chansend",
     "select": "runtime.selectgo",
-    "sleep": "time.Sleep",
+    "sync.Mutex.Lock": "sync.(*Mutex).Lock",
 }
 
 
@@ -161,6 +163,10 @@ def _wrong(look: GoroutineLook) -> list[str]:
         functions = look.functions(stack)
         if not look.is_whole[stack] or functions[-1] != "runtime.goexit":
             found.append(f"{len(pcs)} frames, the last is {functions[-1:]}")
+        chained = [name.removeprefix("main.") for name in functions if CHAIN.match(name)]
+        kinds = {name[:-1] for name in chained}
+        if len(kinds) > 1 or (chained and "main.chained" not in functions):
+            found.append(f"torn: {functions}")
     for index in range(len(look)):
         state, stack = look.state(index), int(look.stack_of[index])
         needed = WAITS_IN.get(state)
