@@ -114,7 +114,7 @@ def _place(folder: str, flavour: Flavour, go: GoTool) -> Path:
     # The key covers all that goes into the binary, and the folder: its path is recorded in the line table.
     digest = hashlib.sha256(f"{go.version}\0{go.path}\0{flavour.name}\0{PROGRAMS_DIR}\0".encode())
     shared = [PROGRAMS_DIR / "go.mod", *(PROGRAMS_DIR / "internal").rglob("*.go")]
-    shared += (path for path in (PROGRAMS_DIR / "third_party").rglob("*") if path.is_file())
+    shared += (path for path in (PROGRAMS_DIR / "third_party/kit").rglob("*") if path.is_file())
     for path in sorted([*shared, *(PROGRAMS_DIR / folder).rglob("*.go")]):
         digest.update(f"{path.relative_to(PROGRAMS_DIR)}\0".encode() + path.read_bytes() + b"\0")
     return cache_dir() / "lab" / f"{go.version}-{flavour.name}" / digest.hexdigest()[:16] / folder
