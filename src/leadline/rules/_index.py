@@ -17,8 +17,15 @@ RULES: dict[str, str] = {
     "FDL401": "leadline.rules.fdl.duplicated_sockets",
     "FDL501": "leadline.rules.fdl.failing_close",
     "FDL502": "leadline.rules.fdl.closing_somebody_elses_descriptor",
+    "GOR101": "leadline.rules.gor.goroutine_keeps_connection",
+    "HTP101": "leadline.rules.htp.response_body_held",
+    "HTP102": "leadline.rules.htp.transport_per_request",
+    "HTP103": "leadline.rules.htp.silent_or_slow_clients",
+    "HTP104": "leadline.rules.htp.hijacked_after_shutdown",
     "NET101": "leadline.rules.net.accept_queue_full",
     "OBS101": "leadline.rules.obs.lost_events",
     "OBS102": "leadline.rules.obs.missing_rights",
+    "TLS101": "leadline.rules.tls.silent_tls_handshakes",
+    "TLS102": "leadline.rules.tls.failed_handshake_kept",
 }
 """Code to module path; the module has INFO and RULE, and its docstring is its page."""

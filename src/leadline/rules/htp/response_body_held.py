@@ -1,0 +1,205 @@
+"""Response bodies of the HTTP client are neither read nor closed (HTP101, response-body-held).
+
+What it finds: client connections of net/http on which a response has come in and whose body nobody reads and nobody has
+closed, for seconds: the program has the response, or has dropped it.
+
+Why it matters: such a connection never goes back to its pool, so the next request dials a new one. Each keeps a descriptor
+and two goroutines here, and a connection at the peer. The garbage collector does not help: the goroutines of the
+connection keep it reachable.
+
+Needs: the Go runtime (connections, goroutines). Helps: socket states (for how long nothing has moved), births (the line that
+asked, and whether they become more), limits.
+
+How it decides: per place that made them, or per host where the birth was not seen: 5 or more client connections whose
+body is held, on which nothing has moved for at least 5 s (data on the socket where it is known, else the goroutines of the
+connection between two looks, else since when the body is held). A body whose holder is parked on another descriptor is on
+its way to somebody slow, as in a proxy, and does not count; nor does one that a goroutine reads, such as a stream of
+events. Where nothing tells for how long, it is not judged. Confidence is 0.95 when they become more all the time, 0.75
+when not, 0.5 when not and data waits unread on most of them, at most 0.6 after one look. Severity follows the time until
+the soft limit: critical below 10 min, high below a week or without a limit, medium when they do not grow.
+
+When it is wrong: programs that keep several answers open on purpose and read them one after the other, more than 5 s
+apart; a proxy that waits for slow receivers and whose waiting goroutine was not recognised.
+
+What to do: `defer resp.Body.Close()` directly after the error check of each request, also when only the status matters. Read
+the body to its end (`io.Copy(io.Discard, resp.Body)`) where the connection shall be used again.
+
+References: net/http Response.Body; net/http/transport.go (persistConn.readLoop, bodyEOFSignal).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from leadline.contracts import Rule, RuleInfo, Stage
+from leadline.evidence.owners import Owner
+from leadline.model import Because, Finding, Layer, NotJudged, Severity, Verdict, format_duration
+from leadline.rules.connections import (
+    MIN_COUNT,
+    ConnectionNeeds,
+    Group,
+    Seen,
+    at,
+    connections,
+    healthy,
+    reference,
+    silence_of,
+    still_ns,
+)
+
+__all__ = ["INFO", "RULE", "Needs", "judge"]
+
+INFO = RuleInfo(
+    "HTP101", "response-body-held", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL
+)
+MIN_HELD_NS = 5 * 10**9
+"""A program that reads a body begins within milliseconds; 5 s covers one that does other work first."""
+GROWING_CONFIDENCE = 0.95
+STANDING_CONFIDENCE = 0.75
+ONE_LOOK_CONFIDENCE = 0.6
+UNREAD_CONFIDENCE = 0.5
+"""Data waits on the socket and their number stands still: a slow receiver behind a proxy looks like that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs(ConnectionNeeds):
+    """Connections and goroutines; sockets and births help."""
+
+
+def judge(seen: Needs) -> Iterable[Verdict]:
+    """Return a finding for each place whose response bodies stay, else Cleared, or NotJudged when they are too young."""
+    joined = seen.joined()
+    clients = joined.owners(role="client")
+    held = [
+        one
+        for one in clients
+        if one.connection is not None
+        and one.connection.activity == "body-held"
+        and not _is_handed_on(one, joined)
+    ]
+    verdicts: list[Verdict] = []
+    for group in joined.groups(held, _host):
+        told = [held_ns(one, joined) for one in group.members]
+        settled = sum(value is not None and value >= MIN_HELD_NS for value in told)
+        if settled >= MIN_COUNT:
+            verdicts.append(_finding(joined, group, settled))
+        elif group.count >= MIN_COUNT:
+            verdicts.append(_too_young(joined, group))
+    if verdicts:
+        return verdicts
+    read = sum(one.connection is not None and one.connection.activity == "body-reading" for one in clients)
+    reason = f"{connections(len(clients))} of HTTP clients and the like; {len(held)} with a body that nobody reads at the moment"
+    return [
+        healthy(
+            INFO,
+            "client connections",
+            reason + (f", {read} whose body is being read" if read else ""),
+            pattern="streaming" if read >= MIN_COUNT else "none",
+            count=len(clients),
+        )
+    ]
+
+
+RULE = Rule(INFO, Needs, judge)
+
+
+def held_ns(owner: Owner, seen: Seen) -> int | None:
+    """Return for how long nobody has read; None when nothing tells.
+
+    Data on the socket decides where it is known: the connection's own goroutines rest while somebody else reads its body.
+    """
+    return owner.silent_ns if owner.silent_ns is not None else still_ns(owner, seen)
+
+
+def _host(owner: Owner) -> str:
+    return "" if owner.connection is None else owner.connection.host or ""
+
+
+def _is_handed_on(owner: Owner, seen: Seen) -> bool:
+    """Return whether the goroutine that has the body works, or is parked on another descriptor."""
+    found = None if owner.connection is None else owner.connection.owner_goid
+    holder = next((one for one in owner.goroutines if one.goid == found), None)
+    if holder is None:
+        return False
+    return holder.state in {"IO wait", "running", "runnable", "syscall"} or (
+        holder.moved is True and seen.apart_ns(owner.pid) is not None
+    )
+
+
+def _too_young(seen: Seen, group: Group) -> NotJudged:
+    one_look = seen.apart_ns(group.pid) is None
+    return NotJudged(
+        code=INFO.code,
+        name=INFO.name,
+        missing=f"for how long nobody has read {group.count} response bodies",
+        remedy="look for at least 10 s, for example `leadline trace TARGET -d 15s`"
+        + (": there was one look only" if one_look else ""),
+        subject=f"response bodies{_from(group)}{at(seen.acquired(group))}",
+        sites=seen.sites(group),
+        count=group.count,
+        kind="tcp",
+    )
+
+
+def _finding(seen: Seen, group: Group, settled: int) -> Finding:
+    growth = seen.growth(group, is_lost=True)
+    sites = seen.sites(group)
+    unread = sum(one.socket is not None and bool(one.socket.rqueue_bytes) for one in group.members)
+    if growth.rate_per_s is not None:
+        confidence = GROWING_CONFIDENCE
+    else:
+        confidence = UNREAD_CONFIDENCE if 2 * unread > group.count else STANDING_CONFIDENCE
+    if seen.apart_ns(group.pid) is None:
+        confidence = min(confidence, ONE_LOOK_CONFIDENCE)
+    sample = max(group.members, key=lambda one: (held_ns(one, seen) or 0, -one.fd))
+    longest = format_duration(held_ns(sample, seen) or 0)
+    left = seen.says_left(group.pid, growth)
+    return Finding(
+        code=INFO.code,
+        name=INFO.name,
+        severity=seen.severity(group.pid, growth),
+        confidence=confidence,
+        layer=Layer.PROTOCOL,
+        title=f"{group.count} response bodies{_from(group)} are neither read nor closed{at(sites)}",
+        explanation=(
+            "An HTTP connection goes back to its pool only when the body of its response was read to the end or closed. On"
+            f" {settled} of these nothing has moved for {format_duration(MIN_HELD_NS)} or longer, on one for {longest}: each next"
+            f" request dials a new connection.{' ' + left if left else ''}"
+        ),
+        remedy=(
+            "Put `defer resp.Body.Close()` directly after the error check of the request, also when only the status is read; read"
+            " the body to its end if the connection shall be used again."
+        ),
+        verify="`leadline conns TARGET` after the change: none may stay with a body that is neither read nor closed.",
+        kind="tcp",
+        count=group.count,
+        rate_per_s=None if growth.rate_per_s is None else round(growth.rate_per_s, 3),
+        sites=sites,
+        because=(
+            Because(
+                evidence=reference(sample),
+                layer=Layer.RUNTIME,
+                says=f"Descriptor {sample.fd}: {sample.describe()}{silence_of(sample)}.",
+            ),
+            *seen.births(group, growth),
+        ),
+        against=_against(seen, group, sample, unread, grows=growth.rate_per_s is not None),
+        related=("FDL101", "HTP102"),
+        pid=group.pid,
+    )
+
+
+def _against(seen: Seen, group: Group, sample: Owner, unread: int, *, grows: bool) -> tuple[Because, ...]:
+    doubts = []
+    if not grows:
+        doubts.append("Their number did not grow all the time in the window.")
+    if 2 * unread > group.count:
+        doubts.append(
+            f"Data waits unread on {unread} of them, as it does when a proxy waits for slow receivers."
+        )
+    if seen.apart_ns(group.pid) is None:
+        doubts.append("There was one look only.")
+    return tuple(Because(evidence=reference(sample), layer=Layer.RUNTIME, says=says) for says in doubts)
+
+
+def _from(group: Group) -> str:
+    return f" from {group.hosts}" if group.hosts else ""
