@@ -35,7 +35,7 @@ _HEADER = re.compile(
     re.MULTILINE,
 )
 _COUNTS = re.compile(rb"^(goroutine|goroutineleak) profile: total (\d{1,12})\s*$", re.MULTILINE)
-_ARGUMENTS = re.compile(rb"\((?!\.\.\.\))[^()\n]*\)\n\t")
+_ARGUMENTS = re.compile(rb"\((?!\.\.\.\))[0-9a-fx{}.,?_ ]*\)\n\t")
 _POINTERS = re.compile(rb" fp=0x[0-9a-f]+ sp=0x[0-9a-f]+(?: pc=0x[0-9a-f]+)?")
 _FILE = re.compile(
     rb"^(?:[ \t]+(?P<any>[^\s].*?)|(?P<bare>\S+)):(?P<line>\d{1,10})(?P<pc> \+0x[0-9a-f]+)?(?P<native> pc=0x[0-9a-f]+)?$"
@@ -267,7 +267,7 @@ class _Reader:
 
     def _read_goroutine(self, header: re.Match[bytes], text: bytes, *, is_end: bool) -> None:
         own, _, rest = text.partition(b"\n\n")
-        if not own.strip():  # double-spaced by a logger
+        if text.startswith(b"\n"):  # double-spaced by a logger
             own, rest = b"\n".join(line for line in text.split(b"\n") if line.strip()), b""
         goid = int(header[1])
         parent = None

@@ -286,7 +286,7 @@ def _groups(evidence: Evidence) -> tuple[GroupRow, ...]:
     ]
     rows += [_counted(group, known.get(group.stack)) for group in evidence.all(GoroutineGroup)]
     return tuple(
-        sorted(rows, key=lambda row: (-row.count, -(row.waited_ns or 0), row.state, row.function, row.place))
+        sorted(rows, key=lambda row: (-row.count, -row.leaked, -(row.waited_ns or 0), row.state, row.function, row.place))
     )
 
 
@@ -451,7 +451,7 @@ def _summary(evidence: Evidence, runtime: GoRuntime | None, groups: tuple[GroupR
         words = [f"{total:,} {_plural('goroutine', total)} on {places:,} {_plural('stack', places)}"]
     leaked = sum(row.leaked for row in groups)
     if leaked:
-        words.append(f"{leaked:,} can never go on (so the garbage collector)")
+        words.append(f"{leaked:,} can never go on, as the garbage collector found")
     if runtime is not None:
         if runtime.first_goroutines is not None and runtime.first_goroutines != runtime.goroutines:
             words.append(f"{runtime.goroutines - runtime.first_goroutines:+,} since the first look")
