@@ -82,7 +82,7 @@ def trace_probes(
     next_program: ElfImage | None = None,
     runtime: HeapSearch | None = None,
 ) -> tuple[Probe, ...]:
-    """Return the probes of a trace. The descriptor table is read last, so that it has the last word.
+    """Return the probes of a trace. The descriptor table is read last, so that it has the last word, directly after the sockets.
 
     Args:
         follow: children, too.
@@ -96,10 +96,10 @@ def trace_probes(
     )
     return (
         *((runtime.probe(),) if runtime is not None else ()),
-        snapshot_netcounters.PROBE,
-        snapshot_sockets.PROBE,
-        snapshot_process.PROBE,
         *((TracePanics(),) if uprobes else ()),
+        snapshot_netcounters.PROBE,
+        snapshot_process.PROBE,
+        snapshot_sockets.PROBE,
         BirthsOrGrowth(tracer),
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from leadline.app.probes import PROBES, BirthsOrGrowth, census_probes, trace_probes
+from leadline.app.probes import PROBES, BirthsOrGrowth, HeapSearch, census_probes, runtime_probes, trace_probes
 from leadline.evidence import Evidence
 from leadline.evidence.kinds import Descriptor
 from leadline.model import Gap, GapReason, NotPermitted, TargetGone, Unsupported
@@ -89,7 +89,7 @@ def test_a_target_that_is_gone_is_not_taken_for_a_missing_right() -> None:
 def test_the_descriptor_table_is_read_last_in_a_trace() -> None:
     """Nothing may be reported that the final table does not hold, so the table has the last word."""
     names = [probe.INFO.name for probe in trace_probes(follow=True, uprobes=False)]
-    assert names[-1] == "trace_descriptors"
+    assert names[-2:] == ["snapshot_sockets", "trace_descriptors"], "sockets belong to the same moment"
     assert len(names) == len(set(names))
 
 
@@ -99,5 +99,17 @@ def test_a_census_needs_nothing_that_traces() -> None:
 
 
 def test_every_probe_that_takes_part_is_in_the_list() -> None:
-    names = {probe.INFO.name for probe in (*trace_probes(follow=False, uprobes=True), *census_probes())}
+    traced = trace_probes(follow=False, uprobes=True, runtime=HeapSearch())
+    names = {probe.INFO.name for probe in (*traced, *census_probes())}
     assert names | {"trace_snapshots"} == {path.rpartition(".")[2] for path in PROBES}
+
+
+def test_single_looks_read_the_runtime_first_and_the_descriptors_last() -> None:
+    names = [probe.INFO.name for probe in runtime_probes(HeapSearch("never"), is_single=True)]
+    assert names[0] == "snapshot_runtime"
+    assert names[-1] == "snapshot_descriptors"
+
+
+def test_the_runtime_is_left_alone_unless_it_is_asked_for() -> None:
+    names = {probe.INFO.name for probe in trace_probes(follow=False, uprobes=True)}
+    assert "snapshot_runtime" not in names

@@ -163,7 +163,11 @@ def assess_birthplace(table: Table, birthplace: Birthplace) -> Judged:
     found = assess(population)
     if birthplace.syscall in STACKLESS:
         found = replace(found, confidence=round(found.confidence * STACKLESS_CONFIDENCE, 3))
-    if birthplace.kind is DescriptorKind.TCP and birthplace.role == "accepted" and unknown:
+    if (
+        birthplace.kind is DescriptorKind.TCP
+        and birthplace.role == "accepted"
+        and unknown * 2 > birthplace.alive
+    ):
         return Judged(birthplace, living, _without_peers(birthplace, found))
     return Judged(birthplace, living, with_owners(living, _with_peers(living, found, pooled=pooled)))
 
