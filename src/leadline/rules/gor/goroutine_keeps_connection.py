@@ -1,8 +1,7 @@
 """Goroutines that wait for ever keep connections open (GOR101, goroutine-keeps-connection).
 
-What it finds: a place where more and more goroutines are parked, each with a connection that it will not close before it goes on:
-in a read without a deadline on which nothing ever comes, or on a channel or lock; and goroutines that wait for something
-else while the peer of their connection has closed.
+What it finds: a place where more and more goroutines are parked, each with a connection that it will not close before it
+goes on: in a read without a deadline on which nothing ever comes, or on a channel or lock.
 
 Why it matters: a connection is closed by whoever has it. While that goroutine is parked, `defer conn.Close()` does not run,
 and the garbage collector keeps what a goroutine can reach. Each keeps a descriptor, a stack and whatever that refers to.
@@ -15,9 +14,9 @@ made them and the place where their goroutines wait; not goroutines that have ru
 or sleep, or whose read has a deadline. Of connections that this process dialed, at least 5 must have waited all the time
 between two looks, or be silent for 5 s; with the younger ones that are silent since they were made they must outlive the
 others of that place and come in all the time up to the end of the window, as in FDL101: a number alone is no fault.
-Accepted connections count only when the peer has closed: a server waits for its clients, in websockets and streams for
-days. 5 whose peer closed 5 s ago or earlier are enough. Confidence is that of the growth, 0.85 without; times 0.9 where
-it is not known whether the read has a deadline. Severity follows the time until the soft limit.
+Accepted connections never count: a server waits for its clients, in websockets and streams for days. Those whose peer
+has closed are FDL603's. Confidence is that of the growth, times 0.9 where it is not known whether the read has a
+deadline. Severity follows the time until the soft limit.
 
 When it is wrong: subscriptions made one by one during the whole window by design, on which nothing was said yet. Then trace
 longer, until a message comes.
@@ -63,7 +62,6 @@ MIN_APART_NS = 2 * 10**9
 """Looks closer together than this do not tell a parked goroutine from a slow one."""
 MANY_UNTOLD = 20
 """So many at one place after a single look are worth a second one."""
-GONE_CONFIDENCE = 0.85
 UNTOLD_DEADLINE_FACTOR = 0.9
 
 _GENERAL = frozenset({"tcp", "tls", "unix", ""})
@@ -81,21 +79,15 @@ def judge(seen: Needs) -> Iterable[Verdict]:
     joined = seen.joined()
     general = [one for one in joined.book if _is_general(one)]
     dialed = [one for one in general if not _is_accepted(one, joined) and _is_parked(one, joined)]
-    left = [one for one in general if _is_accepted(one, joined) and _is_left(one)]
     verdicts: list[Verdict] = []
     untold = 0
     for group in _by_place(joined, dialed):
         growth = joined.growth(group)
         settled = sum(_is_settled(one, joined) for one in group.members)
         if growth.rate_per_s is not None and settled >= MIN_COUNT:
-            verdicts.append(_finding(joined, group, growth, growth.confidence))
+            verdicts.append(_finding(joined, group, growth))
         elif joined.apart_ns(group.pid) is None and group.count >= MANY_UNTOLD:
             untold += group.count
-    for group in _by_place(joined, left):
-        if sum(_gone_ns(one, joined) >= MIN_SILENCE_NS for one in group.members) >= MIN_COUNT:
-            growth = joined.growth(group, is_lost=True)
-            sure = GONE_CONFIDENCE if growth.rate_per_s is None else max(growth.confidence, GONE_CONFIDENCE)
-            verdicts.append(_finding(joined, group, growth, sure))
     if verdicts:
         return verdicts
     if untold:
@@ -115,7 +107,7 @@ def judge(seen: Needs) -> Iterable[Verdict]:
             INFO,
             "goroutines that wait with a connection",
             f"{waiting} goroutines wait with a connection of their own: {len(dialed)} on dialed ones on which nothing moves and"
-            f" that do not become more, {len(left)} while their peer has gone; the others have live peers or a limit",
+            " that do not become more; the others were accepted, move, or have a limit",
             pattern="parked" if waiting else "none",
             count=waiting,
         )
@@ -152,7 +144,9 @@ def _is_accepted(owner: Owner, seen: Seen) -> bool:
 def _is_parked(owner: Owner, seen: Seen) -> bool:
     """Return whether the goroutine of a connection waits without a limit, and nothing has moved lately or since the birth."""
     found = owner.goroutine
-    if found is None or found.state in _AWAKE or owner.moved is True or owner.has_no_read_deadline is False:
+    if found is None or found.state in _AWAKE or owner.moved is True or owner.peer_has_gone:
+        return False
+    if owner.has_no_read_deadline is False:
         return False
     if owner.silent_ns is None:
         return True
@@ -166,20 +160,6 @@ def _is_settled(owner: Owner, seen: Seen) -> bool:
     if owner.moved is False and (seen.apart_ns(owner.pid) or 0) >= MIN_APART_NS:
         return True
     return owner.silent_ns is not None and owner.silent_ns >= MIN_SILENCE_NS
-
-
-def _is_left(owner: Owner) -> bool:
-    """Return whether the peer has gone and the goroutine of the connection waits for something else."""
-    found = owner.goroutine
-    if found is None or found.state in _AWAKE or owner.moved is True or owner.waits_to_read:
-        return False
-    return owner.peer_has_gone
-
-
-def _gone_ns(owner: Owner, seen: Seen) -> int:
-    """Return how long ago the peer closed, by the last segment that acknowledged anything; at least 0."""
-    since_ms = None if owner.socket is None else owner.socket.last_ack_recv_ms
-    return (seen.age_ns(owner) or 0) if since_ms is None else since_ms * 1_000_000
 
 
 def _by_place(seen: Seen, owners: list[Owner]) -> list[Group]:
@@ -196,12 +176,12 @@ def _peer(owner: Owner) -> str:
     return "" if owner.socket is None else f"{owner.socket.raddr}:{owner.socket.rport}"
 
 
-def _finding(seen: Seen, group: Group, growth: Assessment, confidence: float) -> Finding:
+def _finding(seen: Seen, group: Group, growth: Assessment) -> Finding:
     """Return the finding; sites are the place that made the connections and, beside it, the place where goroutines wait."""
     sites = seen.sites(group)
     sample = next((one for one in group.members if one.moved is False), group.members[0])
     reads = sum(one.waits_to_read for one in group.members) * 2 > group.count
-    gone = sum(one.peer_has_gone for one in group.members)
+    confidence = growth.confidence
     if reads and any(one.has_no_read_deadline is None for one in group.members):
         confidence *= UNTOLD_DEADLINE_FACTOR
     stayed = sum(one.moved is False for one in group.members)
@@ -221,7 +201,6 @@ def _finding(seen: Seen, group: Group, growth: Assessment, confidence: float) ->
         title=_title(group, sites),
         explanation=(
             f"These goroutines are parked in {waits}. Until they go on, nothing closes their connections."
-            + (f" The peers of {gone} of them have closed already." if gone else "")
             + (f" {left}" if left else "")
         ),
         remedy=(
@@ -245,8 +224,8 @@ def _finding(seen: Seen, group: Group, growth: Assessment, confidence: float) ->
             *_stayed(seen, group, sample, stayed),
             *seen.births(group, growth),
         ),
-        against=_against(sample, gone),
-        related=("FDL102", "FDL201") if gone else ("FDL101",),
+        against=_against(sample),
+        related=("FDL101", "FDL603"),
         pid=group.pid,
     )
 
@@ -272,10 +251,8 @@ def _stayed(seen: Seen, group: Group, sample: Owner, stayed: int) -> tuple[Becau
     return (Because(evidence=reference(sample), layer=Layer.RUNTIME, says=says),)
 
 
-def _against(sample: Owner, gone: int) -> tuple[Because, ...]:
-    doubts = []
-    if not gone:
-        doubts.append("Subscriptions that are made one by one, on which nothing was said yet, look the same.")
+def _against(sample: Owner) -> tuple[Because, ...]:
+    doubts = ["Subscriptions that are made one by one, on which nothing was said yet, look the same."]
     if sample.waits_to_read and sample.has_no_read_deadline is None:
         doubts.append("Whether the read has a deadline could not be read.")
     return tuple(Because(evidence=reference(sample), layer=Layer.RUNTIME, says=says) for says in doubts)
