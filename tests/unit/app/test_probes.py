@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from leadline.app.probes import PROBES, BirthsOrGrowth, HeapSearch, census_probes, runtime_probes, trace_probes
+from leadline.app.probes import (
+    PROBES,
+    BirthsOrGrowth,
+    HeapSearch,
+    census_probes,
+    runtime_probes,
+    trace_probes,
+)
 from leadline.evidence import Evidence
 from leadline.evidence.kinds import Descriptor
 from leadline.model import Gap, GapReason, NotPermitted, TargetGone, Unsupported
