@@ -41,7 +41,7 @@ class StackWords:
         words: the words.
         owners: index in the look of the goroutine on whose stack each is.
         places: how many words above the stack pointer each lies.
-        is_complete: all goroutines that have a stack are in it; those that run on a CPU have none.
+        is_complete: all goroutines that were asked for and have a stack are in it; those that run on a CPU have none.
     """
 
     words: Words
@@ -54,10 +54,14 @@ class StackWords:
         return _rows_with(self.words, addresses)
 
 
-def stack_words(look: Look, *, limit: int = MAX_GOROUTINES) -> StackWords:
-    """Return the stacks of a look, of at most ``limit`` goroutines."""
+def stack_words(
+    look: Look, *, limit: int = MAX_GOROUTINES, among: NDArray[np.int64] | None = None
+) -> StackWords:
+    """Return the stacks of a look, of at most ``limit`` goroutines; of some goroutines only when ``among`` tells which."""
     stack_of = look.stack_of
     chosen = np.flatnonzero((stack_of >= 0) & ~look.is_system)
+    if among is not None:
+        chosen = among[stack_of[among] >= 0]
     is_complete = len(chosen) <= limit
     if not is_complete:
         sizes = np.bincount(stack_of[chosen])

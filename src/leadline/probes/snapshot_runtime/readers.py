@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from leadline.contracts import gap_of
 from leadline.model import Gap, GapReason, LeadlineError, TargetGone
-from leadline.probes.snapshot_runtime import handshakes, http2, http_client, http_server, pollers, streams
+from leadline.probes.snapshot_runtime import (
+    handshakes,
+    http2,
+    http_client,
+    http_server,
+    pollers,
+    sql_pools,
+    streams,
+    waits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +35,8 @@ READERS: tuple[tuple[str, Reader], ...] = (
     ("HTTP/2 connections", http2.read),
     ("TLS handshakes", handshakes.read),
     ("connections of other kinds", streams.read),
+    ("database pools", sql_pools.read),
+    ("what goroutines wait for", waits.read),
 )
 """Name of what is missing when a reader fails, and the reader. A later one sees what earlier ones found."""
 

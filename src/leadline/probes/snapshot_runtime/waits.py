@@ -76,21 +76,12 @@ def read(process: GoProcess, look: Look, found: Found) -> None:
 
     Channels that a ``select`` waits for are told too. Objects get the numbers after those that are there. Nothing is said of
     waits whose sudog was not found: nil channels, ``select {}``, goroutines that moved while they were read.
+
+    Raises:
+        KeyError: the offsets of this release do not have what is needed.
     """
-    try:
-        channels = _channels(process, look)
-        locks = _locks(process, look)
-    except KeyError as missing:
-        found.gaps.append(
-            Gap(
-                what="what goroutines wait for",
-                reason=GapReason.UNSUPPORTED,
-                detail=f"{missing.args[0]} is not known for {process.go_version}",
-                remedy="use a Go release whose offsets are known",
-                probe="snapshot_runtime",
-            )
-        )
-        return
+    channels = _channels(process, look)
+    locks = _locks(process, look)
     waits = sorted([*channels, *locks], key=lambda one: -len(one.goroutines))
     if not waits:
         return
