@@ -8,13 +8,17 @@ from pathlib import Path
 __all__ = ["LAB_PROGRAM", "calls", "fake_go"]
 
 LAB_PROGRAM = rf"""#!{sys.executable} -IS
-import sys, time
+import os, signal, sys, time
 argument = dict(zip(sys.argv[1:], sys.argv[2:]))
 second, holds = argument.get("-role") == "peer", "-hold" in sys.argv
 if "-die" in sys.argv:
     sys.exit("no such luck")
 if "-mute" in sys.argv:
     time.sleep(60)
+if "-dump" in sys.argv:
+    signal.signal(signal.SIGQUIT, lambda *_: (os.write(2, b"goroutine 1 [running]:\n"), os._exit(2)))
+if "-deaf" in sys.argv:
+    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
 print("a library says something that is not JSON")
 if argument.get("-peer") == "external":
     print('{{"listening": "127.0.0.1:1"}}', flush=True)
@@ -29,7 +33,7 @@ if not second:
 if "-end" not in sys.argv:
     sys.stdin.read()
 """
-"""Speaks as the lab programs do; the flags -die, -mute and -end make it misbehave."""
+"""Speaks as the lab programs do; the flags -die, -mute, -end, -dump and -deaf make it misbehave."""
 
 
 def fake_go(folder: Path, *, says: str = "go version go1.26.0 linux/amd64", fails: bool = False) -> Path:

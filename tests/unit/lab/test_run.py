@@ -123,6 +123,22 @@ def test_a_program_that_ends_early_is_noticed(go: GoTool) -> None:
         running.wait_done(1000)
 
 
+def test_a_program_is_ended_by_sigquit_and_its_last_words_are_the_dump(go: GoTool) -> None:
+    with start(ALONE, ["-dump"], go=go) as running:
+        assert running.dump() == "goroutine 1 [running]:\n"
+        assert not running.is_alive
+        with pytest.raises(TargetGone, match="has ended"):
+            running.dump()
+
+
+def test_a_program_that_survives_sigquit_is_not_waited_for_for_ever(go: GoTool) -> None:
+    with (
+        start(ALONE, ["-deaf"], go=go) as running,
+        pytest.raises(DeadlineExceeded, match="after SIGQUIT"),
+    ):
+        running.dump(deadline_s=0.1)
+
+
 def test_only_the_second_process(go: GoTool) -> None:
     with second_process(CALLING, go=go) as addr:
         assert addr == "10.0.0.2:2"
