@@ -35,7 +35,7 @@ from leadline.evidence.kinds import (
     Window,
 )
 from leadline.model import Cleared, Finding, Gap, GapReason, NotJudged
-from leadline.rules._causes import CONSEQUENCE_OF
+from leadline.rules._causes import CONSEQUENCE_OF, LARGEST_LEADS, SAME_PLACE
 from leadline.rules._index import RULES
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ _AS_ROOT = "run as root, or with CAP_BPF and CAP_PERFMON; `leadline capabilities
 _GOROUTINES = (
     "leave out --no-runtime, and run as root or with CAP_SYS_PTRACE on a program built with Go 1.21 or later"
 )
+_MADE = frozenset({"acquired", "caller"})
 _WORDS: dict[type[msgspec.Struct], tuple[str, str]] = {
     Window: ("the observed window", "collect the case with leadline"),
     Birthplace: (
@@ -90,7 +91,8 @@ class Diagnosis:
     """All verdicts on one body of evidence.
 
     Attributes:
-        findings: most severe first, then surest, then largest; a consequence carries its cause in ``explained_by``.
+        findings: most severe first, then surest, then largest; a consequence carries its cause in ``explained_by`` and follows
+            it, however severe it is.
         cleared, not_judged: in order of code, then as the evidence came.
         gaps: rules that failed; empty unless leadline itself has a fault.
     """
@@ -115,7 +117,7 @@ def diagnose(evidence: Evidence, rules: Sequence[Rule] | None = None) -> Diagnos
                 cleared.append(verdict)
             else:
                 not_judged.append(verdict)
-    return Diagnosis(_sorted(_linked(findings)), tuple(cleared), tuple(not_judged), tuple(gaps))
+    return Diagnosis(_sorted(*_linked(findings)), tuple(cleared), tuple(not_judged), tuple(gaps))
 
 
 def decided(evidence: Evidence) -> bool:
@@ -182,33 +184,65 @@ def _judge(rule: Rule, evidence: Evidence, gaps: list[Gap]) -> Iterable[Finding 
         return [NotJudged(code=info.code, name=info.name, missing=missing, remedy=remedy)]
 
 
-def _linked(findings: list[Finding]) -> list[Finding]:
-    """Return the findings with ``explained_by`` set where another finding of the same process is the cause."""
-    linked = []
-    for finding in findings:
-        causes = CONSEQUENCE_OF.get(finding.code, ())
-        candidates = [
-            other
-            for other in findings
-            if other.code in causes and other.code != finding.code and finding.pid in {None, other.pid}
-        ]
-        cause = min(candidates, key=lambda other: (causes.index(other.code), _rank(other)), default=None)
+def _linked(findings: list[Finding]) -> tuple[list[Finding], list[int | None]]:
+    """Return the findings with ``explained_by`` set where another one is the cause, and for each the index of its cause."""
+    candidates = [_candidates(finding, findings) for finding in findings]
+    linked: list[Finding] = []
+    found: list[int | None] = []
+    for finding, own in zip(findings, candidates, strict=True):
+        cause = own[0] if own else None
+        if finding.code in LARGEST_LEADS:
+            roots = [index for index in own if not set(own) & set(candidates[index])]
+            cause = max(roots, key=lambda index: findings[index].count or 0, default=cause)
         if cause is not None and finding.explained_by is None:
-            linked.append(msgspec.structs.replace(finding, explained_by=cause.code))
+            linked.append(msgspec.structs.replace(finding, explained_by=findings[cause].code))
+            found.append(cause)
         else:
             linked.append(finding)
-    return linked
+            found.append(None)
+    return linked, found
+
+
+def _candidates(finding: Finding, findings: list[Finding]) -> list[int]:
+    """Return the indices of the findings of the same process that may be the cause of one, likeliest first."""
+    causes = CONSEQUENCE_OF.get(finding.code, ())
+    found = [
+        index
+        for index, other in enumerate(findings)
+        if other.code in causes
+        and finding.pid in {None, other.pid}
+        and (finding.code not in SAME_PLACE or _is_of_one_place(finding, other))
+    ]
+    return sorted(found, key=lambda index: (causes.index(findings[index].code), _rank(findings[index])))
+
+
+def _is_of_one_place(finding: Finding, other: Finding) -> bool:
+    """Return whether two findings name a place in common that made their descriptors, or one of them names none."""
+    places = [
+        {(site.function, site.file, site.line) for site in one.sites if site.role in _MADE}
+        for one in (finding, other)
+    ]
+    return not all(places) or not places[0].isdisjoint(places[1])
 
 
 def _rank(finding: Finding) -> tuple[int, float, int, str, str]:
     return (finding.severity.rank, -finding.confidence, -(finding.count or 0), finding.code, finding.title)
 
 
-def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Return causes before their consequences among equals: most severe, surest, largest first."""
-    return tuple(
-        sorted(
-            findings,
-            key=lambda finding: (finding.severity.rank, finding.explained_by is not None, _rank(finding)),
-        )
+def _sorted(findings: list[Finding], causes: list[int | None]) -> tuple[Finding, ...]:
+    """Return the findings most severe, surest, largest first; a cause ranks as high as the worst of its consequences."""
+    ranks = [finding.severity.rank for finding in findings]
+    for rank, first in zip(list(ranks), causes, strict=True):
+        cause = first
+        while cause is not None:
+            ranks[cause] = min(ranks[cause], rank)
+            cause = causes[cause]
+    order = sorted(
+        range(len(findings)),
+        key=lambda index: (
+            ranks[index],
+            findings[index].explained_by is not None,
+            _rank(findings[index]),
+        ),
     )
+    return tuple(findings[index] for index in order)

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from evidence_builders import PID, Scene, steady
+from connection_builders import RAW_READ, Runtime
+from evidence_builders import HTTP_DIAL, PID, Scene, steady
 from leadline.app.cases import read_case
 from leadline.app.diagnose import Diagnosis, diagnose
 from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence import Evidence
 from leadline.evidence.kinds import Birthplace, Listener, Refusal, SocketState, Window
-from leadline.model import Because, Finding, Layer, Severity, Verdict
+from leadline.model import Because, Finding, Layer, Severity, Site, Verdict
 from leadline.rules._causes import CONSEQUENCE_OF
 from leadline.rules._index import RULES
 from simulated_processes import LEAKING
@@ -118,6 +119,46 @@ def test_consequences_name_their_cause_and_follow_it() -> None:
     ]
 
 
+def test_a_cause_precedes_a_consequence_that_is_more_severe() -> None:
+    diagnosis = result(
+        found("FDL301", Severity.CRITICAL),
+        found("FDL501"),
+        found("FDL101", Severity.MEDIUM),
+        found("HTP101", Severity.LOW),
+    )
+    assert [(finding.code, finding.explained_by) for finding in diagnosis.findings] == [
+        ("HTP101", None),
+        ("FDL301", "HTP101"),
+        ("FDL501", None),
+        ("FDL101", "HTP101"),
+    ]
+
+
+def test_the_limit_is_explained_by_the_largest_leak() -> None:
+    diagnosis = result(
+        found("FDL301"), found("HTP101", count=5), found("FDL103", count=900), found("FDL101", count=6)
+    )
+    causes = {finding.code: finding.explained_by for finding in diagnosis.findings}
+    assert causes == {"FDL301": "FDL103", "FDL101": "HTP101", "HTP101": None, "FDL103": None}
+
+
+def at(function: str, role: str = "acquired") -> Site:
+    return Site(function=function, file="main.go", line=1, role=role)
+
+
+def test_a_leak_is_explained_only_by_what_names_its_place_or_none() -> None:
+    leak = found("FDL101", sites=(at("main.a"), at("main.wait", "parked")))
+    for sites, cause in (
+        ((at("main.a"),), "HTP101"),
+        ((at("main.b"),), None),
+        ((at("main.wait", "parked"),), "HTP101"),
+        ((at("main.b"), at("main.wait", "parked")), None),
+        ((), "HTP101"),
+    ):
+        diagnosis = result(leak, found("HTP101", sites=sites))
+        assert {one.code: one.explained_by for one in diagnosis.findings}["FDL101"] == cause
+
+
 def test_a_cause_in_another_process_explains_nothing() -> None:
     diagnosis = result(found("FDL201"), found("FDL102", pid=PID + 1))
     assert all(finding.explained_by is None for finding in diagnosis.findings)
@@ -165,6 +206,46 @@ def test_the_outage_leads_with_the_leak() -> None:
         ("FDL302", "FDL102"),
         ("NET101", "FDL302"),
     }
+
+
+def kept(activity: str) -> Runtime:
+    """Return a process that leaks connections of net/http, or raw ones, whose goroutines were read."""
+    scene = Scene(window_s=15.0, nofile_soft=200)
+    below = () if activity == "reading" else HTTP_DIAL
+    place = scene.place("tcp", "dialed", function="main.fetch", below=below)
+    place.all(steady(30, 0.2, 14.8))
+    runtime = Runtime(scene)
+    for life in place.lives:
+        if activity == "reading":
+            goid = runtime.reader(life, *RAW_READ, "main.listen:28", moved=None, is_new=True)
+            runtime.connection(life, "other", "tcp", activity, owner_goid=goid)
+        else:
+            number = runtime.pool("net/http.Transport", [life], name="api.test:80")
+            runtime.client(life, activity, moved=None, pool=number)
+    return runtime
+
+
+@pytest.mark.parametrize(
+    ("activity", "code"), [("body-held", "HTP101"), ("idle", "HTP102"), ("reading", "GOR101")]
+)
+def test_what_the_runtime_tells_leads_and_the_leak_is_its_consequence(activity: str, code: str) -> None:
+    diagnosis = diagnose(kept(activity).evidence())
+    assert not diagnosis.gaps
+    assert [(one.code, one.explained_by) for one in diagnosis.findings] == [(code, None), ("FDL101", code)]
+    assert diagnosis.findings[0].severity is diagnosis.findings[1].severity
+
+
+@pytest.mark.parametrize(("activity", "code"), [("first-byte", "HTP103"), ("tls-handshake", "TLS101")])
+def test_silent_clients_are_explained_by_the_surer_rule(activity: str, code: str) -> None:
+    listener = Listener(inode=1, address="10.0.0.1", port=8080)
+    scene = Scene(window_s=15.0, listeners=(listener,), nofile_soft=20_000)
+    place = scene.place("tcp", "accepted", function="main.serve")
+    place.all([1.0] * 23, local_port=8080, received=8, sent=0)
+    runtime = Runtime(scene)
+    for life in place.lives:
+        runtime.server(life, activity, moved=None)
+    diagnosis = diagnose(runtime.evidence())
+    assert [(one.code, one.explained_by) for one in diagnosis.findings] == [(code, None), ("FDL202", code)]
 
 
 def test_byte_for_byte_the_same_whatever_the_order_of_arrival_within_a_kind() -> None:
