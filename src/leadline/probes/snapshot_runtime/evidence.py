@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from leadline.contracts import Host
     from leadline.model import SiteFrame
-    from leadline.probes.snapshot_runtime.look import GoroutineLook
+    from leadline.probes.snapshot_runtime.look import GoroutineLook, Moment
     from leadline.probes.snapshot_runtime.process import OpenedProcess
 
 __all__ = ["moved_since", "runnable_count", "runtime_evidence"]
@@ -29,13 +29,13 @@ _MAX_FRAMES = 64
 _UNCOUNTED_SYSCALLS_FROM = 27
 
 
-def runnable_count(look: GoroutineLook) -> int:
+def runnable_count(look: GoroutineLook | Moment) -> int:
     """Return how many goroutines of the program were ready to run and waited for a CPU."""
     return int(np.count_nonzero((look.statuses == states.RUNNABLE) & ~look.is_system))
 
 
 def moved_since(
-    look: GoroutineLook, first: GoroutineLook, *, minor: int
+    look: GoroutineLook, first: GoroutineLook | Moment, *, minor: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.int8]]:
     """Return which goroutines are new since an earlier look, and which have run: 1 yes, 0 no, -1 unknown.
 
@@ -60,7 +60,7 @@ def runtime_evidence(
     host: Host,
     process: OpenedProcess,
     look: GoroutineLook,
-    first: GoroutineLook | None = None,
+    first: GoroutineLook | Moment | None = None,
     found: Found | None = None,
     *,
     first_id: int = 1,
@@ -74,7 +74,7 @@ def runtime_evidence(
         host: the machine.
         process: the process.
         look: the last look.
-        first: the first look, None when there was one only.
+        first: the first look, or its ``moment()``; None when there was one only.
         found: what the readers found of the last look.
         first_id: number of the first stack.
         gc: state of the collector at the last look.
@@ -90,7 +90,7 @@ def runtime_evidence(
     goroutines = _goroutines(
         host, process, look, first, found=found or Found(), shown=shown, stack_ids=stack_ids
     )
-    looks = [look] if first is None else [first, look]
+    looks: list[GoroutineLook | Moment] = [look] if first is None else [first, look]
     in_window = None
     if first_gc is not None and gc.cycles is not None and first_gc.cycles is not None:
         in_window = max(gc.cycles - first_gc.cycles, 0)
@@ -138,7 +138,7 @@ def _goroutines(
     host: Host,
     process: OpenedProcess,
     look: GoroutineLook,
-    first: GoroutineLook | None,
+    first: GoroutineLook | Moment | None,
     *,
     found: Found,
     shown: NDArray[np.int64],
@@ -146,7 +146,7 @@ def _goroutines(
 ) -> list[Goroutine]:
     is_new = np.zeros(len(look), np.bool_)
     moved = np.full(len(look), -1, np.int8)
-    if first is not None and len(first):
+    if first is not None and len(first.goids):
         is_new, moved = moved_since(look, first, minor=process.minor)
     tids = _tids(host, process, look)
     try:

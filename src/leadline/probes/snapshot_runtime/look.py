@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from leadline.probes.snapshot_runtime.looks import Words
     from leadline.probes.snapshot_runtime.process import OpenedProcess
 
-__all__ = ["GoroutineLook", "take_look"]
+__all__ = ["GoroutineLook", "Moment", "take_look"]
 
 _BATCHES = (1024, 64, 64, 16, 16, 16)
 """How many goroutines are read at once, round by round: what moved is read again in smaller batches."""
@@ -67,17 +67,15 @@ class _Layout(NamedTuple):
     startpc: int
 
 
-class _Batch(NamedTuple):
-    """What one batch gave: only goroutines that exist; ``words`` are their stacks end to end."""
+class Moment(NamedTuple):
+    """What of a look tells later who has run since: a few bytes per goroutine. Columns as in ``looks.Look``."""
 
+    mono_ns: int
     addresses: Words
-    rows: NDArray[np.uint8]
-    words: Words
-    begins: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    is_stable: NDArray[np.bool_]
-    hashes: Words
-    endings: NDArray[np.int64]
+    goids: NDArray[np.int64]
+    statuses: NDArray[np.int64]
+    is_system: NDArray[np.bool_]
+    marks: NDArray[np.uint8]
 
 
 def _layout(offsets: GoOffsets) -> _Layout:
@@ -288,9 +286,11 @@ class GoroutineLook:
             has[stack] = any(is_wanted(name) for name in self.functions(stack))
         return np.flatnonzero(has[self._stack_of])
 
-    def forget_stacks(self) -> None:
-        """Release the words of stacks: ``words`` and ``frame_pointers`` are empty from now on."""
-        self._words_of = [_NO_WORDS for _ in self._words_of]
+    def moment(self) -> Moment:
+        """Return what a later look is compared with, so that this one can be let go."""
+        return Moment(
+            self._mono_ns, self._addresses, self._goids, self._statuses, self._is_system, self.marks
+        )
 
     # -- inside -------------------------------------------------------------------------------------------
 
@@ -345,66 +345,48 @@ class GoroutineLook:
 class _Reader:
     """Reads batches and puts them together: one row per goroutine that exists."""
 
-    def __init__(self, process: OpenedProcess) -> None:
+    def __init__(self, process: OpenedProcess, addresses: Words) -> None:
+        count = len(addresses)
         self.layout = _layout(process.offsets)
         self.walker = process.walker
+        self._wanted = addresses
         self._memory = process.memory
         self._counts_syscalls = process.minor <= _COUNTED_SYSCALLS_UNTIL
         self._stack_bytes = 0
-        self.addresses: Words = _NO_WORDS
-        self.rows: NDArray[np.uint8] = np.zeros((0, self.layout.width), np.uint8)
+        self._size = 0
+        self._is_gone = np.zeros(count, np.bool_)
+        self.addresses: Words = np.empty(count, np.uint64)
+        self.rows: NDArray[np.uint8] = np.empty((count, self.layout.width), np.uint8)
         self.words_of: list[Words] = []
-        self.batch_of: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.begins: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.counts: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.is_stable: NDArray[np.bool_] = np.zeros(0, np.bool_)
-        self.hashes: Words = _NO_WORDS
-        self.endings: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.batch_of: NDArray[np.int64] = np.empty(count, np.int64)
+        self.begins: NDArray[np.int64] = np.empty(count, np.int64)
+        self.counts: NDArray[np.int64] = np.empty(count, np.int64)
+        self.is_stable: NDArray[np.bool_] = np.empty(count, np.bool_)
+        self.hashes: Words = np.empty(count, np.uint64)
+        self.endings: NDArray[np.int64] = np.empty(count, np.int64)
 
-    def read(self, addresses: Words) -> None:
+    def read(self) -> None:
         """Read all, and what moved again."""
-        self._take(list(self._batches(addresses, _BATCHES[0])))
+        for start in range(0, len(self._wanted), _BATCHES[0]):
+            self._read_batch(self._wanted[start : start + _BATCHES[0]], None)
+        self._pick(slice(0, self._size))
         for size in _BATCHES[1:]:
-            again = np.flatnonzero(~self.is_stable | (self.endings == int(Ending.LOST)))
-            if not len(again):
-                return
-            kept = np.ones(len(self.addresses), np.bool_)
-            kept[again] = False
-            wanted = self.addresses[again]
-            self._keep(kept)
-            self._take(list(self._batches(wanted, size)))
+            is_bad = ~self.is_stable | (self.endings == int(Ending.LOST))
+            again = np.flatnonzero(is_bad & ~self._is_gone)
+            for start in range(0, len(again), size):
+                slots = again[start : start + size]
+                self._read_batch(self.addresses[slots], slots)
+        if bool(self._is_gone.any()):
+            self._pick(~self._is_gone)
 
-    def _batches(self, addresses: Words, size: int) -> Sequence[_Batch]:
-        found: list[_Batch] = []
-        for start in range(0, len(addresses), size):
-            self._read_batch(addresses[start : start + size], found)
-        return found
-
-    def _keep(self, kept: NDArray[np.bool_]) -> None:
-        self.addresses, self.rows = self.addresses[kept], self.rows[kept]
+    def _pick(self, kept: slice | NDArray[np.bool_]) -> None:
+        self.addresses, self.rows, self._is_gone = self.addresses[kept], self.rows[kept], self._is_gone[kept]
         self.batch_of, self.begins, self.counts = self.batch_of[kept], self.begins[kept], self.counts[kept]
-        self.is_stable, self.hashes, self.endings = (
-            self.is_stable[kept],
-            self.hashes[kept],
-            self.endings[kept],
-        )
+        self.is_stable, self.hashes = self.is_stable[kept], self.hashes[kept]
+        self.endings = self.endings[kept]
 
-    def _take(self, batches: list[_Batch]) -> None:
-        if not batches:
-            return
-        first = len(self.words_of)
-        self.words_of += [batch.words for batch in batches]
-        numbers = [np.full(len(batch.addresses), first + index) for index, batch in enumerate(batches)]
-        self.addresses = np.concatenate([self.addresses, *(batch.addresses for batch in batches)])
-        self.rows = np.concatenate([self.rows, *(batch.rows for batch in batches)])
-        self.batch_of = np.concatenate([self.batch_of, *numbers])
-        self.begins = np.concatenate([self.begins, *(batch.begins for batch in batches)])
-        self.counts = np.concatenate([self.counts, *(batch.counts for batch in batches)])
-        self.is_stable = np.concatenate([self.is_stable, *(batch.is_stable for batch in batches)])
-        self.hashes = np.concatenate([self.hashes, *(batch.hashes for batch in batches)])
-        self.endings = np.concatenate([self.endings, *(batch.endings for batch in batches)])
-
-    def _read_batch(self, addresses: Words, found: list[_Batch]) -> None:
+    def _read_batch(self, addresses: Words, slots: NDArray[np.int64] | None) -> None:
+        """Read some goroutines into their rows; without rows given, into new ones for those that exist."""
         layout = self.layout
         rows, is_read = self._memory.gather(addresses, layout.width)
         status = _column(rows, layout.status, 4) & np.uint64(0xFFF)
@@ -413,6 +395,9 @@ class _Reader:
         exists &= ~np.isin(status, states.DEAD) & (status <= np.uint64(states.LEAKED))
         if not bool(exists.all()):
             addresses, rows, status = addresses[exists], rows[exists], status[exists]
+            if slots is not None:
+                self._is_gone[slots[~exists]] = True
+                slots = slots[exists]
         if not len(addresses):
             return
         low, high = _column(rows, layout.stack), _column(rows, layout.stack + 8)
@@ -428,8 +413,8 @@ class _Reader:
         total = int(sizes.sum())
         if total > _BATCH_BYTES and len(addresses) > 1:
             half = len(addresses) // 2
-            self._read_batch(addresses[:half], found)
-            self._read_batch(addresses[half:], found)
+            self._read_batch(addresses[:half], None if slots is None else slots[:half])
+            self._read_batch(addresses[half:], None if slots is None else slots[half:])
             return
         flat, is_stack_read = self._memory.gather_ranges(sp, sizes)
         is_stable = is_stack_read.copy()
@@ -459,7 +444,13 @@ class _Reader:
         endings[walked] = np.where(
             is_all[walked] & (endings[walked] == int(Ending.CUT)), int(Ending.LOST), endings[walked]
         )
-        found.append(_Batch(addresses, rows, words, begins, counts, is_stable, hashes, endings))
+        if slots is None:
+            slots = np.arange(self._size, self._size + len(addresses))
+            self._size += len(addresses)
+        self.addresses[slots], self.rows[slots] = addresses, rows
+        self.batch_of[slots], self.begins[slots], self.counts[slots] = len(self.words_of), begins, counts
+        self.is_stable[slots], self.hashes[slots], self.endings[slots] = is_stable, hashes, endings
+        self.words_of.append(words)
 
     def _compare_syscalls(
         self,
@@ -495,8 +486,8 @@ def take_look(process: OpenedProcess) -> GoroutineLook:
     process.check_same()
     before = process.memory.bytes_read
     addresses = process.goroutines.read(process.memory)
-    reader = _Reader(process)
-    reader.read(addresses)
+    reader = _Reader(process, addresses)
+    reader.read()
     if not len(reader.addresses):
         process.check_same()
         raise Unsupported(f"process {process.pid}: its goroutines cannot be read")
