@@ -21,8 +21,8 @@ from leadline.evidence.kinds import (
 from leadline.evidence.owners import reading_frame, waiting_frame
 from leadline.evidence.queries import endpoint, final_sockets, stacks, target
 from leadline.model import Gap, SiteFrame, format_duration, printable
-from leadline.report.model import frame_groups
-from leadline.report.view import FrameGroup
+from leadline.report.frames import frame_groups
+from leadline.report.view import FrameGroup, GroupView
 
 __all__ = [
     "MEANINGS",
@@ -38,11 +38,13 @@ __all__ = [
     "meaning_of",
     "most_frequent",
     "place_of",
+    "shown_groups",
 ]
 
 MAX_IDS = 6
 MAX_LABELS = 4
 MAX_CREATORS = 3
+MAX_SHOWN = 200
 
 MEANINGS = {
     "running": "on a CPU when the look was taken",
@@ -131,7 +133,7 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True)
 class DescriptorWait:
-    """One goroutine on a descriptor; ``how`` is ``reads``, ``writes`` or ``in a system call``."""
+    """One goroutine on a descriptor; ``how`` is ``reads``, ``writes`` or ``blocks`` (its thread is in a system call on it)."""
 
     how: str
     goid: int
@@ -261,6 +263,25 @@ def make_goroutines_view(evidence: Evidence, title: str = "") -> GoroutinesView:
     )
 
 
+def shown_groups(evidence: Evidence) -> tuple[GroupView, ...]:
+    """Return the groups for a report about descriptors, largest first, at most so many as a page holds."""
+    return tuple(
+        GroupView(
+            count=row.count,
+            state=row.state,
+            meaning=row.meaning,
+            waited=row.waited,
+            moves=row.moves,
+            function=row.function,
+            place=row.place,
+            groups=row.frames,
+            creators=tuple(f"{where} ({count:,})" for where, count in row.creators),
+            fd_count=row.fd_count,
+        )
+        for row in _groups(evidence)[:MAX_SHOWN]
+    )
+
+
 def _title(process: ProcessInfo | None) -> str:
     return "" if process is None else f"{printable(process.comm)} (pid {process.pid})"
 
@@ -286,7 +307,17 @@ def _groups(evidence: Evidence) -> tuple[GroupRow, ...]:
     ]
     rows += [_counted(group, known.get(group.stack)) for group in evidence.all(GoroutineGroup)]
     return tuple(
-        sorted(rows, key=lambda row: (-row.count, -row.leaked, -(row.waited_ns or 0), row.state, row.function, row.place))
+        sorted(
+            rows,
+            key=lambda row: (
+                -row.count,
+                -row.leaked,
+                -(row.waited_ns or 0),
+                row.state,
+                row.function,
+                row.place,
+            ),
+        )
     )
 
 
@@ -489,10 +520,10 @@ def _descriptors(evidence: Evidence, runtime: GoRuntime | None) -> tuple[Descrip
         for how, goid, deadline_ns in (
             ("reads", use.reader_goid, use.read_deadline_mono_ns),
             ("writes", use.writer_goid, use.write_deadline_mono_ns),
-            *(("in a system call", goid, 0) for goid in use.syscall_goids),
+            *(("blocks", goid, 0) for goid in use.syscall_goids),
         ):
             if goid is not None:
-                deadline = "" if how == "in a system call" else _deadline(deadline_ns, now_ns)
+                deadline = "" if how == "blocks" else _deadline(deadline_ns, now_ns)
                 waits.append(_wait(how, goid, goroutines.get(goid), known, deadline))
         notes = []
         if use.is_closing:
@@ -545,7 +576,12 @@ def _what(descriptor: Descriptor | None, socket: SocketState | None) -> str:
             return f"unix {printable(socket.name)}".rstrip()
         ends = local if socket.state == "LISTEN" or not socket.rport else f"{local} - {remote}"
         return f"{socket.protocol} {ends}"
-    return "" if descriptor is None else f"{descriptor.kind.value} {printable(descriptor.name)}".rstrip()
+    if descriptor is None:
+        return ""
+    name = printable(descriptor.name)
+    return (
+        name if name.startswith(f"{descriptor.kind.value}:") else f"{descriptor.kind.value} {name}".rstrip()
+    )
 
 
 def _doing(connection: Connection | None) -> str:

@@ -225,7 +225,7 @@ def _descriptor(page: Page, row: DescriptorRow) -> None:
                 if part
             ),
             indent=17,
-            first=((" " * 8, ""), (f"{wait.how:<9}" if len(wait.how) < 9 else f"{wait.how} ", "dim")),
+            first=((" " * 8, ""), (f"{wait.how:<9}", "dim")),
         )
         if wait.function:
             page.text(f"{wait.function}  {wait.place}".rstrip(), indent=17, style="cyan")
@@ -270,9 +270,8 @@ def _change(page: Page, one: GroupChange, diff: GroupsDiff, *, verbose: bool) ->
     _title(page, one.row, (f"{f'{one.growth:+,}' if one.growth else '=':>7}  ", style))
     parts = [f"{one.before:,} before, {one.after:,} after"]
     if diff.is_same_process:
-        parts.append(
-            f"{one.still:,} of them the same in the same place" if one.still else "none of them stayed"
-        )
+        if one.before:
+            parts.append(f"{one.still:,} the same in the same place" if one.still else "none of them stayed")
         if one.new:
             parts.append(f"{one.new:,} new")
     add_entry(page, "count", "; ".join(parts), indent=INDENT)
