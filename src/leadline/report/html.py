@@ -15,7 +15,15 @@ from leadline.report.chart import chart, spark
 from leadline.report.markup import Child, Safe, tag, text
 from leadline.report.series import Series, TimelineView
 from leadline.report.sockets import Cell, Column, TableView
-from leadline.report.view import FindingView, FrameGroup, FrameView, PlaceView, ReportView, SiteView
+from leadline.report.view import (
+    FindingView,
+    FrameGroup,
+    FrameView,
+    GroupView,
+    PlaceView,
+    ReportView,
+    SiteView,
+)
 
 __all__ = ["render_html"]
 
@@ -79,6 +87,7 @@ def _sections(view: ReportView) -> Iterable[Section | None]:
     yield "findings", "Findings", findings
     yield _timeline(view.timeline)
     yield _places(view)
+    yield _goroutines(view)
     yield _connections(view.connections)
     yield _retention(view)
     yield _census(view.census)
@@ -368,6 +377,43 @@ def _share(ratio: float) -> Safe:
         aria_hidden="true",
     )
     return text(bar, " ", tag("span", f"{100 * ratio:.1f} %", class_="muted"))
+
+
+def _goroutines(view: ReportView) -> Section | None:
+    """Return the goroutines by state and stack, largest group first."""
+    if not view.goroutines:
+        return None
+    titles = (
+        ("count", "num"),
+        ("state", ""),
+        ("where", ""),
+        ("known wait", "num"),
+        ("between the looks", ""),
+    )
+    head = tag("tr", (tag("th", title, class_=kind or None, scope="col") for title, kind in titles))
+    table = tag("table", tag("thead", head), tag("tbody", map(_group_row, view.goroutines)), class_="data")
+    return "goroutines", "Goroutines", tag("div", tag("div", table, class_="scroll"), class_="card flush")
+
+
+def _group_row(group: GroupView) -> Safe:
+    stack = _stack(group.groups)
+    where = (
+        tag("code", group.function or "no stack: it was on a CPU"),
+        " ",
+        tag("code", group.place, class_="muted"),
+        tag("div", "started by ", tag("span", ", ".join(group.creators), class_="mono"), class_="muted")
+        if group.creators
+        else None,
+        tag("details", tag("summary", "stack", class_="muted"), stack) if stack is not None else None,
+    )
+    return tag(
+        "tr",
+        tag("td", f"{group.count:,}", class_="num"),
+        tag("td", group.state, title=group.meaning or None),
+        tag("td", where, class_="wide"),
+        tag("td", group.waited, class_="num"),
+        tag("td", group.moves),
+    )
 
 
 def _sockets(table: TableView) -> Section | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from itertools import groupby
 
 from leadline import __version__
 from leadline.contracts import Verdicts
@@ -29,6 +28,8 @@ from leadline.model import (
 )
 from leadline.report.census import census_view
 from leadline.report.connections import connection_table
+from leadline.report.frames import frame_groups, place_text
+from leadline.report.goroutines import shown_groups
 from leadline.report.retention import retention_views
 from leadline.report.series import place_series, timeline_view
 from leadline.report.sockets import socket_table
@@ -36,8 +37,6 @@ from leadline.report.view import (
     BecauseView,
     ClearedView,
     FindingView,
-    FrameGroup,
-    FrameView,
     GapView,
     NotJudgedView,
     PlaceView,
@@ -46,10 +45,8 @@ from leadline.report.view import (
     SourceLine,
 )
 
-__all__ = ["frame_groups", "make_view"]
+__all__ = ["make_view"]
 
-OWN_ROLES = frozenset({"app"})
-"""Frames that are never folded: the reader's own code."""
 _MODES = {
     "bpf": "births and deaths traced by BPF",
     "snapshots": "snapshots only: births and deaths were not traced",
@@ -66,6 +63,7 @@ _ROLES = {
     "created-by": "goroutine started here",
     "closed": "closed here",
     "parked": "waits here",
+    "panicked": "panicked here",
 }
 
 
@@ -93,6 +91,7 @@ def make_view(evidence: Evidence, verdicts: Verdicts) -> ReportView:
         sockets=socket_table(evidence, frozenset(blamed), None if process is None else process.pid),
         connections=connection_table(evidence),
         retention=retention_views(evidence),
+        goroutines=shown_groups(evidence),
         cost=_cost(evidence.first(SelfCost)),
         version=__version__,
         begin_utc="" if window is None else _utc(window.begin_unix_ns),
@@ -119,45 +118,6 @@ def _utc(unix_ns: int) -> str:
         return dt.datetime.fromtimestamp(unix_ns // 1_000_000_000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):
         return ""
-
-
-def frame_groups(frames: tuple[SiteFrame, ...]) -> tuple[FrameGroup, ...]:
-    """Return frames in runs of the reader's own code and of libraries, leaf first.
-
-    When no frame is the reader's own (a C program, or a connection dialled by a helper goroutine), none is folded.
-    """
-    has_own = any(frame.role in OWN_ROLES for frame in frames)
-    groups = []
-    for is_own, run in groupby(frames, key=lambda frame: frame.role in OWN_ROLES):
-        members = tuple(run)
-        packages = tuple(dict.fromkeys(package for frame in members if (package := _package(frame.function))))
-        groups.append(
-            FrameGroup(is_own, has_own and not is_own, tuple(_frame(frame) for frame in members), packages)
-        )
-    return tuple(groups)
-
-
-def _package(function: str) -> str:
-    """Return the Go package of a function: ``net/http`` of ``net/http.(*Transport).dialConn``; "" when there is none."""
-    directory, slash, last = function.partition("(")[0].partition("[")[0].rpartition("/")
-    package, dot, _ = last.partition(".")
-    return printable(f"{directory}{slash}{package}") if dot else ""
-
-
-def _frame(frame: SiteFrame) -> FrameView:
-    return FrameView(
-        printable(frame.function),
-        _place(frame.file, frame.line, whole=False),
-        _place(frame.file, frame.line),
-        frame.inlined,
-    )
-
-
-def _place(file: str | None, line: int | None, *, whole: bool = True) -> str:
-    if file is None:
-        return ""
-    name = file if whole else file.rpartition("/")[2]
-    return printable(name if line is None else f"{name}:{line}")
 
 
 def _facts(evidence: Evidence, process: ProcessInfo | None) -> tuple[tuple[str, str], ...]:
@@ -252,7 +212,7 @@ def _site(site: Site) -> SiteView:
     return SiteView(
         role=_ROLES.get(site.role, printable(site.role)),
         function=printable(site.function),
-        path=_place(site.file, site.line),
+        path=place_text(site.file, site.line),
         groups=frame_groups(site.stack),
         source=tuple(
             SourceLine(number, printable(text.expandtabs(4)), number == site.line)
@@ -312,7 +272,7 @@ def _place_view(
         kind=place.kind.value,
         how=f"{place.role} ({place.syscall})",
         function="unknown place" if site is None else printable(site.function),
-        place="" if site is None else _place(site.file, site.line, whole=False),
+        place="" if site is None else place_text(site.file, site.line, whole=False),
         births=place.births,
         deaths=place.deaths,
         alive=place.alive,

@@ -20,6 +20,7 @@ __all__ = [
     "FrameGroup",
     "FrameView",
     "GapView",
+    "GroupView",
     "NotJudgedView",
     "PlaceView",
     "ReportView",
@@ -147,6 +148,22 @@ class PlaceView:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupView:
+    """Goroutines with the same state and stack; ``moves`` is what two looks tell, "" after one."""
+
+    count: int
+    state: str
+    meaning: str
+    waited: str
+    moves: str
+    function: str
+    place: str
+    groups: tuple[FrameGroup, ...]
+    creators: tuple[str, ...]
+    fd_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReportView:
     """A whole report.
 
@@ -173,6 +190,7 @@ class ReportView:
     sockets: TableView
     connections: TableView
     retention: tuple[RetentionView, ...]
+    goroutines: tuple[GroupView, ...]
     cost: str
     version: str
     begin_utc: str

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from leadline.contracts import Host
     from leadline.evidence import Evidence
     from leadline.probes.snapshot_runtime.gc_state import GcState
-    from leadline.probes.snapshot_runtime.look import GoroutineLook
+    from leadline.probes.snapshot_runtime.look import Moment
     from leadline.probes.snapshot_runtime.process import OpenedProcess
 
 __all__ = ["DEFAULT_CAP_BYTES", "FIRST_STACK", "SnapshotRuntime"]
@@ -86,7 +86,7 @@ class SnapshotRuntime:
         """Open the process and look for the first time. A program in another language has no goroutines: that is no gap."""
         try:
             process = open_process(host, pid)
-            first = None if self.is_single else take_look(process)
+            first = None if self.is_single else take_look(process).moment()
             return RuntimeObservation(self, host, process, first, read_gc(process))
         except NotGo:
             for kind in _KINDS:
@@ -104,7 +104,7 @@ class RuntimeObservation:
         probe: SnapshotRuntime,
         host: Host,
         process: OpenedProcess | None = None,
-        first: GoroutineLook | None = None,
+        first: Moment | None = None,
         first_gc: GcState | None = None,
     ) -> None:
         self._probe = probe
@@ -116,7 +116,6 @@ class RuntimeObservation:
         self._next_look_ns = 0
         if first is not None:
             self._runnable.append(runnable_count(first))
-            first.forget_stacks()
             self._next_look_ns = host.clock.mono_ns() + LOOK_EVERY_NS
 
     def tick(self) -> None:
