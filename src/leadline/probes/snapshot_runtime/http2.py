@@ -13,11 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
-from leadline.evidence.kinds import Connection
+from leadline.evidence.kinds import Connection, Pool
+from leadline.formats.gobinary import go_minor
 from leadline.probes.snapshot_runtime.gotime import mono_of_time
 from leadline.probes.snapshot_runtime.http_server import NO_LIMITS, Limits, find_server_conns
+from leadline.probes.snapshot_runtime.maps import slot_words
 from leadline.probes.snapshot_runtime.scene import Scene
 from leadline.probes.snapshot_runtime.words import signed_at, words_at
 
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["Package", "Streams", "client_activity", "read", "server_activity"]
 
 _MAX_STREAMS = 1 << 20
+_FIRST_PAGE = 4096
+_TRANSPORT_WORDS = 64
+_POOL_KEYS = 32  # of clientConnPool: Transport, mutex, conns, dialing, keys; the same since Go 1.9
+_SWISS_MINOR = 24
+_BUCKET_WORDS = 1 + 8 + 8 * 3 + 1
 _GRPC = "google.golang.org/grpc/internal/transport."
 _GRPC_WORDS = 48
 """How much of a gRPC transport is searched for its net.Conn."""
@@ -151,6 +159,7 @@ def _read_clients(scene: Scene, package: Package) -> None:
     for function, place in ((do_request, "requests"), (body_read, "reading")):
         for i, n in _through_stream(scene, function, addresses).items():
             getattr(by_conn[addresses[n]], place).append(i)
+    hosts = _hosts(scene, addresses)
     send = package.method("clientStream", "writeRequestBody")
     for one, idle_ns in zip(held, since, strict=True):
         streams = by_conn[one.address]
@@ -166,6 +175,76 @@ def _read_clients(scene: Scene, package: Package) -> None:
             activity=activity,
             owners=owners,
             since=idle_ns if activity == "idle" else None,
+            host=hosts.get(one.address),
+        )
+    _put_pools(scene, held, hosts)
+
+
+def _hosts(scene: Scene, addresses: Sequence[int]) -> dict[int, str]:
+    """Return the ``host:port`` that clients were dialed for, by address of the connection.
+
+    The pool of a Transport points back to it, and has a map from its connections to their hosts.
+
+    Source: net/http/h2_bundle.go and golang.org/x/net/http2, clientConnPool.
+    """
+    memory = scene.process.memory
+    transports, _ = memory.gather_words(np.array(addresses, np.uint64))
+    hosts: dict[int, str] = {}
+    for transport in np.unique(transports).tolist():
+        words = np.unique(memory.words(transport, _TRANSPORT_WORDS))
+        words = words[(words > _FIRST_PAGE) & (words % 8 == 0)]
+        firsts, are_read = memory.gather_words(words)
+        for pool in words[are_read & (firsts == np.uint64(transport))].tolist():
+            slots = slot_words(scene.process, memory.word(pool + _POOL_KEYS), 32)
+            for address in addresses:
+                for place in np.flatnonzero(slots == np.uint64(address)).tolist():
+                    host = _host_in(scene, slots, place)
+                    if host is not None:
+                        hosts[address] = host
+    return hosts
+
+
+def _host_in(scene: Scene, slots: Words, place: int) -> str | None:
+    """Return the first text of the slice of texts that belongs to a key in a map's memory."""
+    if (go_minor(scene.process.go_version) or 0) < _SWISS_MINOR:  # eight keys, then eight elements
+        bucket, key = place - place % _BUCKET_WORDS, place % _BUCKET_WORDS - 1
+        place = bucket + 8 + 3 * key
+    if place + 2 >= len(slots) or not 0 < slots[place + 2] < _MAX_STREAMS:
+        return None
+    text = scene.process.memory.words(int(slots[place + 1]), 2)
+    host = scene.process.memory.text(int(text[0]), int(text[1])) if len(text) == 2 else None
+    return host if host and host.isprintable() and ":" in host else None
+
+
+def _put_pools(scene: Scene, held: Sequence[_Held], hosts: dict[int, str]) -> None:
+    """Give the connections of each Transport a pool."""
+    found = scene.found
+    transports, are_read = scene.process.memory.gather_words(
+        np.array([one.address for one in held], np.uint64)
+    )
+    members: dict[int, list[_Held]] = {}
+    for one, transport, is_read in zip(held, transports.tolist(), are_read.tolist(), strict=True):
+        if is_read and transport:
+            members.setdefault(transport, []).append(one)
+    for own in members.values():
+        number = max((pool.id for pool in found.pools), default=0) + 1
+        idle = 0
+        for one in own:
+            connection = found.connections[one.fd]
+            idle += connection.activity == "idle"
+            found.connections[one.fd] = msgspec.structs.replace(connection, pool=number)
+        names = sorted({hosts[one.address] for one in own if one.address in hosts})
+        found.pools.append(
+            Pool(
+                id=number,
+                pid=scene.process.pid,
+                kind="net/http.Transport",
+                name=", ".join(names[:8]),
+                open=len(own),
+                in_use=len(own) - idle,
+                idle=idle,
+                fds=tuple(sorted(one.fd for one in own)),
+            )
         )
 
 
@@ -390,6 +469,7 @@ def _put(
     owners: Sequence[int],
     limits: Limits = NO_LIMITS,
     since: int | None = None,
+    host: str | None = None,
 ) -> None:
     owner = owners[0] if owners else None
     members = list(dict.fromkeys([*owners, *streams.loops, *streams.requests, *streams.reading]))
@@ -400,6 +480,8 @@ def _put(
         protocol=protocol,
         activity=activity,
         tls=one.tls,
+        scheme=None if host is None else "https" if one.tls else "http",
+        host=host,
         owner_goid=None if owner is None else scene.goid(owner),
         goids=tuple(scene.goid(i) for i in members),
         site=None if owner is None else scene.sites.site(owner),

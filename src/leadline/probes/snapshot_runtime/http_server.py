@@ -45,6 +45,7 @@ _BODY = frozenset({"net/http.(*body).Read", "net/http.(*body).readLocked", "net/
 _WRITE = "net/http.checkConnErrorWriter.Write"
 _NEW, _ACTIVE, _IDLE, _HIJACKED, _CLOSED = range(5)
 _MAX_LIMIT_NS = 1 << 62
+_MAX_UNIX_S = 1 << 34
 
 
 class Limits(NamedTuple):
@@ -221,13 +222,21 @@ def _check(scene: Scene, addresses: Words) -> NDArray[np.int64]:
     flag = rows[:, offsets.need("http.conn.hijackedv")]
     good = are_read & ((state & np.uint64(0xFF)) <= _CLOSED) & (flag <= 1)
     good &= (words_at(rows, offsets.need("http.conn.server")) > 4096) & (words_at(rows, rwc) > 4096)
-    reader = words_at(rows, offsets.need("http.conn.r"))
+    reader, bufr = (words_at(rows, offsets.need(f"http.conn.{name}")) for name in ("r", "bufr"))
     back, known = memory.gather_words(reader + np.uint64(offsets.need("http.connReader.conn")))
-    # Its reader points back to it, except before the first read (TLS) and after a handler has taken it over.
-    good &= (reader == 0) | (known & ((back == addresses) | (back == 0)))
+    # Its reader points back to it; before the first request of a connection with TLS there is none.
+    is_new = (state & np.uint64(0xFF)) == _NEW
+    good &= (known & (back == addresses) & (reader != 0)) | (
+        (reader == 0) & (bufr == 0) & (is_new | (flag == 0))
+    )
+    good &= (state >> 8 > 0) & (state >> 8 < _MAX_UNIX_S)
     answer = np.full(len(addresses), -1, np.int64)
     if good.any():
         answer[good] = scene.nets.of_interfaces(words_at(rows, rwc)[good], words_at(rows, rwc + 8)[good]).fds
+    servers = words_at(rows, offsets.need("http.conn.server"))
+    for server in np.unique(servers[answer >= 0]).tolist():
+        if None in server_limits(scene.process, server):
+            answer[servers == np.uint64(server)] = -1
     return answer
 
 

@@ -133,7 +133,9 @@ class Sites:
         pcs = self._look.stacks[stack]
         answer: list[list[str]] = []
         for k, pc in enumerate(pcs):
-            before = len(self._names.resolve((pcs[k - 1],))) if k else 0
+            # A return address is told from a leaf by what comes before it.
+            before = self._names.resolve((pcs[k - 1],)) if k else ()
+            skipped = len(before) if any(frame.function != "?" for frame in before) else 0
             frames = self._names.resolve((pcs[k - 1], pc) if k else (pc,))
-            answer.append([frame.function for frame in frames[before:]])
+            answer.append([frame.function for frame in frames[skipped:]])
         return answer

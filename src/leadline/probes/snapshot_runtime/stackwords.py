@@ -84,7 +84,7 @@ def _in_group(
     found: dict[int, Object] = {}
     places: Counter[int] = Counter()
     for row in {0, len(members) // 2, len(members) - 1, *range(min(_SAMPLES, len(members)))}:
-        chosen = _in_row(table[row], check, expected.get(members[row]))
+        chosen = _in_row(table[row], look.words(members[row]), check, expected.get(members[row]))
         if chosen is not None:
             found[members[row]] = chosen
             places.update(np.flatnonzero(table[row] == np.uint64(chosen.address)).tolist())
@@ -98,14 +98,14 @@ def _in_group(
                 found[members[row]] = Object(int(table[row, place]), value)
         pending = [row for row in pending if members[row] not in found]
     for row in pending[:_MAX_ALONE]:
-        chosen = _in_row(table[row], check, expected.get(members[row]))
+        chosen = _in_row(table[row], look.words(members[row]), check, expected.get(members[row]))
         if chosen is not None:
             found[members[row]] = chosen
     return found
 
 
-def _in_row(row: Words, check: Check, expected: int | None) -> Object | None:
-    """Return the object that a frame speaks for: the only one, or the one it names most often."""
+def _in_row(row: Words, stack: Words, check: Check, expected: int | None) -> Object | None:
+    """Return the object that a frame speaks for: the only one, or the one that it, and then its stack, names most often."""
     addresses, counts = np.unique(row, return_counts=True)
     values = _checked(addresses, check)
     is_good = values >= 0 if expected is None else values == expected
@@ -113,9 +113,10 @@ def _in_row(row: Words, check: Check, expected: int | None) -> Object | None:
         return None
     addresses, counts, values = addresses[is_good], counts[is_good], values[is_good]
     best = counts == counts.max()
-    if (
-        best.sum() > 1
-    ):  # a stale word of an earlier call may name another object: rather none than a wrong one
+    if best.sum() > 1:
+        totals = np.array([int((stack == address).sum()) for address in addresses])
+        best &= totals == totals[best].max()
+    if best.sum() > 1:  # a stale word may name another object: rather none than a wrong one
         return None
     at = int(np.flatnonzero(best)[0])
     return Object(int(addresses[at]), int(values[at]))
