@@ -29,6 +29,12 @@ def _client() -> tuple[Scene, Place, Runtime]:
     return scene, scene.place("tcp", "dialed", function="main.fetch", below=HTTP_DIAL), Runtime(scene)
 
 
+def _raw() -> tuple[Place, Runtime]:
+    """Return a process that dials connections of its own, without a pool."""
+    scene = Scene(window_s=WINDOW_S, nofile_soft=20_000)
+    return scene.place("tcp", "dialed", function="main.connect"), Runtime(scene)
+
+
 def _server() -> tuple[Scene, Place, Runtime]:
     scene = Scene(window_s=WINDOW_S, nofile_soft=20_000, listeners=LISTENERS)
     listener = scene.place("tcp", "opened", syscall="socket", function="main.main")
@@ -276,7 +282,7 @@ def graceful_restart() -> Runtime:
 
 def cancelled_dials() -> Runtime:
     """Dials that are given up after 30 ms, while they are under way."""
-    _, place, runtime = _client()
+    place, runtime = _raw()
     for born_s in steady(200, 0.0, WINDOW_S):
         place.live(born_s, born_s + 0.03, state="SYN_SENT")
     for life in place.lives:
@@ -288,7 +294,7 @@ def cancelled_dials() -> Runtime:
 
 def worker_pool() -> Runtime:
     """A thousand workers wait for work; twenty of them have a connection to a queue that they dialed at the start."""
-    scene, place, runtime = _client()
+    place, runtime = _raw()
     place.all([-600.0] * 20)
     for _ in range(1000):
         runtime.go("runtime.gopark", "runtime.chanrecv1", "main.worker:17", state="chan receive")
@@ -296,13 +302,12 @@ def worker_pool() -> Runtime:
         goid = runtime.go("runtime.gopark", "runtime.chanrecv1", "main.publisher:29", state="chan receive")
         runtime.use(life)
         runtime.connection(life, "other", "tcp", "blocked", owner_goid=goid, goids=(goid,))
-    assert scene.places
     return runtime
 
 
 def subscriptions() -> Runtime:
     """Two hundred connections to a broker, parked in reads without a deadline since the start."""
-    _, place, runtime = _client()
+    place, runtime = _raw()
     place.all([-600.0] * 200)
     for life in place.lives:
         goid = runtime.reader(life, *RAW_READ, "main.subscribe:70")
@@ -312,7 +317,7 @@ def subscriptions() -> Runtime:
 
 def subscriptions_in_use() -> Runtime:
     """Subscriptions are added all the time, and messages come on each."""
-    _, place, runtime = _client()
+    place, runtime = _raw()
     for born_s in steady(60, 0.0, 13.0):
         place.live(born_s, last_data_s=14.0)
     for life in place.lives:
@@ -324,7 +329,7 @@ def subscriptions_in_use() -> Runtime:
 def sessions_at_random() -> Runtime:
     """Raw outgoing sessions that come and go at random, each parked in a read while it lasts."""
     rng = random.Random(7)
-    _, place, runtime = _client()
+    place, runtime = _raw()
     for born_s in poisson(rng, 8, -12.0, WINDOW_S):
         place.live(born_s, born_s + rng.expovariate(1 / 1.5))
     place.lives = [life for life in place.lives if life.died_s > 0]
@@ -336,7 +341,7 @@ def sessions_at_random() -> Runtime:
 
 def spare_tls_connections() -> Runtime:
     """Completed TLS connections in a list of spares, with which no goroutine works yet."""
-    _, place, runtime = _client()
+    place, runtime = _raw()
     place.all([-100.0] * 10, received=4000)
     root = RetentionRoot(kind="global", name="main.spares", path=("[]*tls.Conn",))
     for life in place.lives:
