@@ -18,6 +18,8 @@ CONSEQUENCE_OF: dict[str, tuple[str, ...]] = {
     "FDL302": (*_KEPT, *_LEAKS, "FDL201", *_CLIENTS, "FDL202", "FDL301"),
     "FDL401": ("FDL402", "FDL105"),
     "FDL501": ("FDL502",),
+    "FDL601": ("TLS102",),
+    "FDL602": ("TLS102", "FDL604", "FDL102", "FDL101"),
     "NET101": ("FDL302", "FDL301", *_KEPT, *_LEAKS),
 }
 """Code of a consequence to the codes of its possible causes, likeliest first.
