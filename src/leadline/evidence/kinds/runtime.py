@@ -190,6 +190,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, tag="connection", gc
             it is unknown.
         since_mono_ns: since when it is in this activity; None when unknown.
         streams: open streams of HTTP/2; None when not HTTP/2 or unknown.
+        known_to_goids: goroutines of the program that have the response of a ``body-held`` connection on their stack, and so may
+            still read it; words on a stack may be left over from earlier calls.
         read_limit_ns, header_limit_ns, idle_limit_ns: how long the HTTP server lets a client take for a whole request, for its
             header, and between requests, as set (ReadTimeout, ReadHeaderTimeout, IdleTimeout; the latter two fall back on the
             first); 0 is no limit, None when unknown or not an HTTP server.
@@ -212,6 +214,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, tag="connection", gc
     held_by: str = ""
     since_mono_ns: int | None = None
     streams: int | None = None
+    known_to_goids: tuple[int, ...] = ()
     read_limit_ns: int | None = None
     header_limit_ns: int | None = None
     idle_limit_ns: int | None = None

@@ -75,7 +75,7 @@ class Requests:
 
     waiting: dict[int, int] = field(default_factory=dict)
     reading: dict[int, int] = field(default_factory=dict)
-    holding: dict[int, int] = field(default_factory=dict)
+    knowing: dict[int, set[int]] = field(default_factory=dict)
     write_loops: dict[int, int] = field(default_factory=dict)
 
 
@@ -201,7 +201,7 @@ def _requests(scene: Scene, conns: Sequence[PersistConn]) -> Requests:
         )
         for i, n in scene.known_objects(np.array(apart, np.int64), inside, buffers).items():
             requests.reading.setdefault(conns[n].fd, i)
-    _find_holders(scene, [conn for conn in conns if _is_in_select(scene, conn)], requests)
+    _find_knowing(scene, [conn for conn in conns if _is_in_select(scene, conn)], requests)
     return requests
 
 
@@ -216,7 +216,7 @@ def _is_in_select(scene: Scene, conn: PersistConn) -> bool:
     )
 
 
-def _find_holders(scene: Scene, held: Sequence[PersistConn], requests: Requests) -> None:
+def _find_knowing(scene: Scene, held: Sequence[PersistConn], requests: Requests) -> None:
     """Find goroutines of the program that have the response or its body on their stack: they may still read it."""
     look = scene.look
     owner: dict[int, int] = {}
@@ -235,7 +235,7 @@ def _find_holders(scene: Scene, held: Sequence[PersistConn], requests: Requests)
         budget -= len(words)
         at = np.minimum(np.searchsorted(wanted, words), len(wanted) - 1)
         for address in words[wanted[at] == words].tolist():
-            requests.holding.setdefault(owner[address], i)
+            requests.knowing.setdefault(owner[address], set()).add(scene.goid(i))
 
 
 def _response_objects(scene: Scene, conn: PersistConn) -> list[int]:
@@ -268,7 +268,6 @@ def _tell(scene: Scene, conn: PersistConn, requests: Requests, pool: int) -> Con
     if _is_in_select(scene, conn):
         owner = requests.reading.get(conn.fd)
         activity = "body-held" if owner is None else "body-reading"
-        owner = requests.holding.get(conn.fd) if owner is None else owner
     elif _READ_RESPONSE in inside or (_PEEK in inside and conn.expected):
         owner = requests.waiting.get(conn.fd)
         activity = "in-use" if writer is not None and _is_sending(scene, writer) else "awaiting-response"
@@ -290,6 +289,7 @@ def _tell(scene: Scene, conn: PersistConn, requests: Requests, pool: int) -> Con
         owner_goid=None if owner is None else scene.goid(owner),
         goids=tuple(scene.goid(i) for i in members),
         site=None if owner is None else scene.sites.site(owner),
+        known_to_goids=tuple(sorted(requests.knowing.get(conn.fd, ()))),
         pool=pool,
         since_mono_ns=since,
     )
