@@ -22,7 +22,7 @@ from leadline.evidence.kinds import (
     TimelineSample,
     Window,
 )
-from leadline.evidence.owners import Owner, OwnerBook
+from leadline.evidence.owners import Hold, Owner, OwnerBook
 from leadline.model import Because, Cleared, Layer, Severity, Site, format_duration
 from leadline.rules.limits import severity_of, time_left
 from leadline.rules.survival import Assessment, Population, Shape, assess
@@ -121,8 +121,15 @@ class Group:
 
     @property
     def parked(self) -> tuple[Site, ...]:
-        """Return the place where most of their goroutines wait, with the program's own frames first; empty when unknown."""
-        sites = [site for one in self.members if (site := one.parked) is not None]
+        """Return the place where most of their goroutines wait, with the program's own frames first; empty when unknown.
+
+        Goroutines of net/http that only serve a connection whose answer is held are no such place.
+        """
+        sites = [
+            site
+            for one in self.members
+            if (site := one.parked) is not None and (one.hold is not Hold.HELD or one.frame is not None)
+        ]
         counts = Counter((site.function, site.file, site.line) for site in sites)
         if not counts:
             return ()

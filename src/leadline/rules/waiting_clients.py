@@ -64,9 +64,7 @@ class Words:
 def judge_waiting(info: RuleInfo, seen: ConnectionNeeds, words: Words) -> list[Verdict]:
     """Return a finding per port where clients let the server wait without a limit; else Cleared, or NotJudged."""
     joined = seen.joined()
-    servers = [
-        one for one in joined.owners() if one.connection is not None and one.connection.role != "client"
-    ]
+    servers = [one for one in joined.owners() if _is_served(one, words)]
     by_port: defaultdict[tuple[int, int], list[Owner]] = defaultdict(list)
     limited, untold = 0, []
     for one in servers:
@@ -119,6 +117,13 @@ def judge_waiting(info: RuleInfo, seen: ConnectionNeeds, words: Words) -> list[V
             count=len(servers),
         )
     ]
+
+
+def _is_served(owner: Owner, words: Words) -> bool:
+    found = owner.connection
+    if found is None or found.role == "client":
+        return False
+    return found.role == "server" or found.activity in words.activities
 
 
 def has_limit(owner: Owner) -> bool | None:
