@@ -12,9 +12,9 @@ that acquired them, and whether they become more).
 How it decides: per place that made them: 5 or more sockets without a goroutine that the search found reachable, older than
 1 s, and on which it is settled that nobody attends to them: the peer closed 2 s ago or longer, data has waited unread for
 1 s, or they become more all the time (the survival test of FDL101). Idle connections of a pool, however many, are neither;
-nor is a connection that one goroutine keeps for itself on its stack. Confidence is 0.9 for those that a peer has left, 0.8 for
-the others; 0.2 less where only a word on a stack reaches them, which may be a left-over; 0.1 less after one look.
-Severity follows the time until the soft limit.
+nor is a connection that one goroutine keeps for itself on its stack, nor a duplicate (FDL402). Confidence is 0.9 for those
+that a peer has left, 0.8 for the others; 0.2 less where only a word on a stack reaches them, which may be a left-over; 0.1
+less after one look. Severity follows the time until the soft limit.
 
 When it is wrong: event loops that wait for connections by an epoll of their own have no goroutine for any of them; when clients
 leave, they close late or under load. "Reachable from" is a fact of that moment; it does not say whose duty it was to close.
@@ -91,6 +91,9 @@ RULE = Rule(INFO, Needs, judge)
 
 
 def _is_reachable(owner: Owner) -> bool:
+    """Return whether something reaches a connection itself; its duplicates are the business of FDL402."""
+    if owner.birthplace is not None and owner.birthplace.role == "duplicated":
+        return False
     return owner.retention is not None and owner.retention.verdict == "reachable"
 
 

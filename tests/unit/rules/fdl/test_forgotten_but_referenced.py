@@ -103,6 +103,17 @@ def test_what_one_goroutine_keeps_for_itself_is_healthy_and_a_goroutines_registr
     assert any("left over" in one.says for one in found.against)
 
 
+def test_duplicates_are_none_of_its_business() -> None:
+    scene = Scene()
+    place = scene.place("tcp", "duplicated", function="main.remember")
+    place.all(steady(23, 1.0, 29.0))
+    runtime = Runtime(scene)
+    for life in place.lives:
+        runtime.use(life)
+        runtime.retain(life, "reachable", REGISTRY, go_type="*os.File")
+    assert cleared(RULE, runtime.evidence()).count == 0
+
+
 def test_one_look_is_less_sure() -> None:
     found = finding(RULE, evidence(23, passes=1))
     assert found.confidence == 0.8
