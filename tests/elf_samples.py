@@ -152,7 +152,10 @@ class InlinedSample:
 
 @dataclass
 class GoFunctionSample:
-    """A function: ranges are (end offset, value); ``inline`` gives the index of the innermost inlined call, -1 none."""
+    """A function: ranges are (end offset, value); ``inline`` gives the index of the innermost inlined call, -1 none.
+
+    ``stack`` gives the bytes of stack taken; ``flags`` are 1 for the top of a stack, 2 for one that writes the stack pointer.
+    """
 
     name: str
     size: int
@@ -162,6 +165,8 @@ class GoFunctionSample:
     calls: list[InlinedSample] = field(default_factory=list)
     function_id: int = 0
     start_line: int = 1
+    stack: list[tuple[int, int]] = field(default_factory=list)
+    flags: int = 0
 
 
 def make_go_table(
@@ -187,7 +192,7 @@ def make_go_table(
     rows_size = 8 * len(functions) + 4
     for sample in functions:
         places = []
-        for ranges in (sample.files, sample.lines, sample.inline):
+        for ranges in (sample.files, sample.lines, sample.inline, sample.stack):
             places.append(len(pcs) if ranges else 0)
             pcs += pc_table(ranges, quantum) if ranges else b""
         tree = 0xFFFFFFFF
@@ -204,9 +209,11 @@ def make_go_table(
                     )
         record_at = rows_size + len(records)
         rows += struct.pack("<II", entry, record_at)
-        records += struct.pack("<IiiIIIIII", entry, name_at[sample.name], 0, 0, 0, places[0], places[1], 3, 0)
+        records += struct.pack(
+            "<IiiIIIIII", entry, name_at[sample.name], 0, 0, places[3], places[0], places[1], 3, 0
+        )
         records += b"" if is_old else struct.pack("<i", sample.start_line)
-        records += bytes([sample.function_id, 0, 0, 4])
+        records += bytes([sample.function_id, sample.flags, 0, 4])
         records += struct.pack("<7I", 0, 0, places[2], 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, tree)
         entry += sample.size
     rows += struct.pack("<I", entry)
