@@ -15,7 +15,7 @@ from leadline.app.cases import check_writable, write_case, write_file
 from leadline.app.dump import goroutine_text
 from leadline.contracts import gap_of
 from leadline.evidence import Evidence
-from leadline.evidence.kinds import Goroutine, GoroutineGroup
+from leadline.evidence.kinds import Goroutine, GoRuntime
 from leadline.evidence.queries import stacks
 from leadline.formats.godump_text import iter_dump
 from leadline.model import Gap, LeadlineError, UsageError, printable
@@ -80,10 +80,11 @@ def show_goroutines(target: str | None, options: GoroutinesOptions) -> int:
         rendered(evidence, options, title=_title(target, options), width=min(columns, MAX_WIDTH), color=color)
     )
     sys.stdout.flush()
-    if evidence.get(Goroutine) is None and evidence.get(GoroutineGroup) is None:
-        print("leadline: no goroutine could be read; see what is missing above", file=sys.stderr)
-        return 2
-    return 0
+    if evidence.all(GoRuntime):
+        return 0
+    why = "see what is missing above" if evidence.all(Gap) else "it is not a Go program"
+    print(f"leadline: no goroutine could be read; {why}", file=sys.stderr)
+    return 2
 
 
 def read_goroutines(target: str | None, options: GoroutinesOptions) -> Evidence:

@@ -74,11 +74,15 @@ def fetch_profile(url: str, profile: str, *, debug: int, deadline_s: float = DEA
     shown = printable(redact_text(url))
     connection = _connection(parts, deadline_s)
     try:
+        connection.connect()
+        wire: socket.socket = (
+            connection.sock
+        )  # http.client forgets it when the answer is the last one of the connection
         connection.request("GET", f"{parts.path}?debug={debug}", headers=_headers(parts))
-        response = connection.getresponse()
-        if response.status != http.client.OK:
-            raise _refused(response.status, profile, shown)
-        return _read(connection, response, end_s, shown)
+        with connection.getresponse() as response:
+            if response.status != http.client.OK:
+                raise _refused(response.status, profile, shown)
+            return _read(wire, response, end_s, shown)
     except TimeoutError as error:
         raise _late(shown, deadline_s) from error
     except (OSError, http.client.HTTPException) as error:
@@ -122,18 +126,17 @@ def _headers(parts: SplitResult) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
-def _read(
-    connection: http.client.HTTPConnection, response: http.client.HTTPResponse, end_s: float, shown: str
-) -> bytes:
+def _read(wire: socket.socket, response: http.client.HTTPResponse, end_s: float, shown: str) -> bytes:
     found = bytearray()
     while True:
         left_s = end_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
-        if isinstance(connection.sock, socket.socket):
-            connection.sock.settimeout(left_s)
+        wire.settimeout(left_s)
         part = response.read1(CHUNK_BYTES)
         if not part:
+            if response.length:
+                raise http.client.IncompleteRead(b"", response.length)
             return bytes(found)
         found += part
         if len(found) > MAX_BYTES:
