@@ -52,6 +52,7 @@ _ROOT = np.uint64(1 << 31)  # of the holder's number: it is a root, not a word o
 _HOLDER_BITS = np.uint64(32)
 _HOLDER_MASK = np.uint64(0xFFFFFFFF)
 _MAX_LOOKUP_PAGES = 1 << 26
+_FEW = 16
 _STACK_BLOCK = 1024
 _MAX_STACK_BYTES = 1 << 30
 _MAX_MODULES = 64
@@ -173,6 +174,28 @@ class HeapIndex:
         steps = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
         edges = self._edges[np.repeat(begins, counts) + steps]
         return (edges >> _HOLDER_BITS).astype(np.int64), edges & _HOLDER_MASK
+
+    def holders_of(self, number: int) -> list[tuple[int, int, int]]:
+        """Return (address, object, root) for each pointer to one object, as ``decode`` does; quicker for few."""
+        begin = int(self._edges.searchsorted(np.uint64(number << 32)))
+        end = int(self._edges.searchsorted(np.uint64((number + 1) << 32)))
+        if end - begin > _FEW:
+            decoded = self.decode(self._edges[begin:end] & _HOLDER_MASK)
+            return list(zip(*(column.tolist() for column in decoded), strict=True))
+        found = []
+        for edge in self._edges[begin:end].tolist():
+            holder = edge & 0xFFFFFFFF
+            if holder >= 1 << 31:
+                root = holder - (1 << 31)
+                found.append((int(self.roots.addresses[root]), -1, root))
+                continue
+            row, word = divmod(holder, _WORDS_PER_PAGE)
+            span = int(self._page_spans[row])
+            address = int(self._pages[row]) + 8 * word
+            place = (address - int(self.spans.starts[span])) // int(self.spans.object_bytes[span])
+            fits = place < int(self.spans.counts[span])
+            found.append((address, int(self._firsts[span]) + place if fits else -1, -1))
+        return found
 
     def decode(self, holders: NDArray[np.uint64]) -> tuple[Words, NDArray[np.int64], NDArray[np.int64]]:
         """Return for each holder its address, its object (-1 for roots) and its root (-1 for words of the heap).

@@ -18,8 +18,6 @@ src/runtime/netpoll.go (pollDesc).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -27,6 +25,7 @@ import numpy as np
 from leadline.evidence.kinds import Retention, RetentionRoot
 from leadline.formats.procfd import watched_data
 from leadline.model import Gap, GapReason, Unsupported
+from leadline.probes.snapshot_runtime.ancestors import Ancestors, Rank, RootRanks
 from leadline.probes.snapshot_runtime.global_users import GlobalUsers
 from leadline.probes.snapshot_runtime.heap_index import CAP_BYTES, HeapIndex, RootKind, build_index
 from leadline.probes.snapshot_runtime.object_names import ObjectNames
@@ -35,8 +34,6 @@ from leadline.probes.snapshot_runtime.pollers import untag
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from leadline.probes.snapshot_runtime.looks import Look, Words
     from leadline.probes.snapshot_runtime.process import OpenedProcess
 
@@ -44,17 +41,12 @@ __all__ = ["reach", "retain"]
 
 NAME = "snapshot_runtime"
 _MAX_ROOTS = 3
-_MAX_OBJECTS = 4_000_000
-_MAX_EDGES = 30_000_000
-_MAX_LEVELS = 200_000
-_MAX_EXTRA_OBJECTS = 2_000
+_NEAR_LEVELS = 64
+_MAX_LEVELS = 50_000
 _MAX_REACH_OBJECTS = 50_000
 _SEARCHES = 3
 _NEEDED = 2
 _PARKED = 2  # pollDesc.rg and wg: above it they are the address of a goroutine
-_GLOBAL, _GOROUTINE, _FINALIZER, _RUNTIME, _DOUBTFUL = range(5)
-_RANKS = (_GLOBAL, _GOROUTINE, _FINALIZER, _RUNTIME, _DOUBTFUL)
-_OF_GOROUTINES = (_GOROUTINE, _DOUBTFUL)
 _MAX_REFERENCES = 1000  # of a poll.FD: operations under way
 
 
@@ -162,15 +154,8 @@ def _polled(process: OpenedProcess) -> dict[int, _Polled]:
     return found
 
 
-@dataclass(slots=True)
-class _Label:
-    """For each visited object the edge by which the nearest root of one rank is reached, -1 where there is none."""
-
-    via: NDArray[np.int64]
-
-
 class _Search:
-    """One search: everything above the connections, and the nearest root of each rank for each object there."""
+    """One search: who points where, and what leads to the connections."""
 
     def __init__(
         self, process: OpenedProcess, look: Look, index: HeapIndex, polled: Mapping[int, _Polled]
@@ -179,18 +164,10 @@ class _Search:
         self.look = look
         self.index = index
         self.polled = polled
-        self.doubts = list(index.doubts)
         self.names = ObjectNames(process, index)
         self._users = GlobalUsers(process)
-        self._nodes = np.zeros(0, np.int64)
-        self._targets = np.zeros(0, np.int64)
-        self._addresses = np.zeros(0, np.uint64)
-        self._objects = np.zeros(0, np.int64)
-        self._roots = np.zeros(0, np.int64)
-        self._ranks = np.zeros(0, np.int64)
-        self._order = np.zeros(0, np.int64)
-        self._sorted = np.zeros(0, np.int64)
-        self._labels: dict[int, _Label] = {}
+        self._ranks = RootRanks(process, look, index, self._users)
+        self._above: dict[int, Ancestors] = {}
 
     def anchors(self, fds: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """Return by descriptor the objects (``net.netFD``, ``os.file``) that have it; usually one."""
@@ -251,172 +228,31 @@ class _Search:
         return found
 
     def climb(self, anchors: Mapping[int, tuple[int, ...]]) -> None:
-        """Visit everything above the anchors, then walk down again from the roots of each rank."""
-        start = np.unique(np.array([one for many in anchors.values() for one in many], np.int64))
-        visited = np.zeros(self.index.object_count, np.bool_)
-        visited[start] = True
-        stops = np.zeros(self.index.object_count, np.bool_)
-        stops[self.index.goroutine_objects] = True
-        schedulers = self._schedulers()
-        stops[schedulers] = True
-        frontier = start
-        pieces: list[tuple[NDArray[np.int64], Words, NDArray[np.int64], NDArray[np.int64]]] = []
-        nodes = [start]
-        count = edges = 0
-        for _ in range(_MAX_LEVELS):
-            if not len(frontier) or count > _MAX_OBJECTS or edges > _MAX_EDGES:
-                break
-            targets, holders = self.index.holders(frontier)
-            addresses, objects, roots = self.index.decode(holders)
-            kept = ((objects >= 0) | (roots >= 0)) & (objects != targets)
-            targets, addresses, objects, roots = targets[kept], addresses[kept], objects[kept], roots[kept]
-            pieces.append((targets, addresses, objects, roots))
-            fresh = np.unique(objects[objects >= 0])
-            fresh = fresh[~visited[fresh]]
-            visited[fresh] = True
-            nodes.append(fresh)
-            frontier = fresh[~stops[fresh]]
-            count += len(fresh)
-            edges += len(targets)
-        if len(frontier):
-            self.doubts.append("more leads to these connections than is followed")
-        self._nodes = np.sort(np.concatenate(nodes))
-        if pieces:
-            self._targets = np.concatenate([piece[0] for piece in pieces])
-            self._addresses = np.concatenate([piece[1] for piece in pieces])
-            self._objects = np.concatenate([piece[2] for piece in pieces])
-            self._roots = np.concatenate([piece[3] for piece in pieces])
-        self._order = np.argsort(self._targets, kind="stable")
-        self._sorted = self._targets[self._order]
-        self._ranks = self._rank(stops, frozenset(schedulers.tolist()))
-        for rank in _RANKS:
-            self._labels[rank] = self._descend(rank)
-
-    def _schedulers(self) -> NDArray[np.int64]:
-        """Return the objects that are a ``runtime.p``, on which timers and caches of the runtime hang."""
-        spans, offsets = self.index.spans, self.process.offsets
-        size = offsets.need("p.SIZE")
-        chosen = np.flatnonzero(
-            spans.is_scannable & (spans.object_bytes >= size) & (spans.object_bytes <= size * 5 // 4)
-        )
-        found: list[int] = []
-        for span in chosen.tolist():
-            skip = 8 if spans.has_headers[span] else 0
-            for number in range(min(int(spans.counts[span]), 64)):
-                begin = int(spans.starts[span]) + number * int(spans.object_bytes[span])
-                if self._is_scheduler(begin, skip):
-                    found.append(self.index.object_at(begin))
-        return np.array(found, np.int64)
-
-    def _is_scheduler(self, begin: int, skip: int) -> bool:
-        offsets, memory = self.process.offsets, self.process.memory
-        if skip:
-            return self.process.type_name(memory.word(begin)) == "runtime.p"
-        number = memory.word(begin + offsets.need("p.id")) & 0xFFFFFFFF
-        status = memory.word(begin + offsets.need("p.status")) & 0xFFFFFFFF
-        return number < 1 << 16 and status <= 4
-
-    def _rank(self, stops: NDArray[np.bool_], schedulers: frozenset[int]) -> NDArray[np.int64]:
-        """Return the rank of each edge that begins at a root, -1 for the others, -2 for what leads nowhere."""
-        ranks = np.full(len(self._targets), -1, np.int64)
-        is_root = self._roots >= 0
-        roots = self.index.roots
-        kinds = roots.kinds[self._roots[is_root]]
-        owners = roots.owners[self._roots[is_root]]
-        by_kind = np.array([_GLOBAL, _GOROUTINE, _FINALIZER])[kinds]
-        ranks[is_root] = np.where(
-            (by_kind == _GOROUTINE) & ~self._trusted[np.maximum(owners, 0)], _DOUBTFUL, by_kind
-        )
-        globals_ = np.flatnonzero(ranks == _GLOBAL)
-        for address in np.unique(self._addresses[globals_]).tolist():
-            if self._is_of_runtime(address):
-                ranks[globals_[self._addresses[globals_] == address]] = _RUNTIME
-        inner = np.flatnonzero(self._objects >= 0)
-        for edge in inner[stops[self._objects[inner]]].tolist():
-            holder = int(self._objects[edge])
-            owner = self.index.goroutine_of(holder)
-            bounds = (
-                int(self._addresses[edge]) - self.index.base(holder) - self.process.offsets.need("g.stack")
-            )
-            if holder in schedulers:
-                ranks[edge] = _RUNTIME
-            elif (
-                owner is None or owner < 0 or bounds in {0, 8}
-            ):  # the end of a stack is where a span of objects begins
-                ranks[edge] = -2
-            else:
-                ranks[edge] = _GOROUTINE if self._trusted[owner] else _DOUBTFUL
-        return ranks
-
-    @cached_property
-    def _trusted(self) -> NDArray[np.bool_]:
-        """Return which goroutines of the index are the program's and held still, so that their words below are live."""
-        goroutines = self.index.goroutines
-        system = set(self.look.goids[self.look.is_system].tolist())
-        is_system = np.array([goid in system for goid in goroutines.goids.tolist()], np.bool_)
-        return np.append(goroutines.is_quiet & ~is_system, [False])
-
-    def _is_of_runtime(self, address: int) -> bool:
-        name = self.process.variable_at(address)
-        if name is not None:
-            return name.startswith("runtime.")
-        users = self._users.of(address)
-        return bool(users) and all(user.startswith("runtime.") for user in users)
-
-    def _descend(self, rank: int) -> _Label:
-        """Walk from the roots of one rank towards the connections; the first to come to an object has the shortest way."""
-        count = len(self._nodes)
-        via = np.full(count, -1, np.int64)
-        targets = np.searchsorted(self._nodes, self._targets)
-        inner = np.flatnonzero((self._objects >= 0) & (self._ranks < 0))
-        holders = np.searchsorted(self._nodes, self._objects[inner])
-        order = np.argsort(holders, kind="stable")
-        inner, holders = inner[order], holders[order]
-        begins = np.searchsorted(holders, np.arange(count), side="left")
-        ends = np.searchsorted(holders, np.arange(count), side="right")
-        edges = np.flatnonzero(self._ranks == rank)
-        while len(edges):
-            reached, first = np.unique(targets[edges], return_index=True)
-            is_fresh = via[reached] < 0
-            fresh = reached[is_fresh]
-            via[fresh] = edges[first[is_fresh]]
-            counts = ends[fresh] - begins[fresh]
-            steps = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-            edges = inner[np.repeat(begins[fresh], counts) + steps]
-            edges = edges[via[targets[edges]] < 0]
-        return _Label(via)
-
-    def _way(self, rank: int, anchor: int) -> list[int] | None:
-        """Return the edges from a root of a rank down to an anchor; None when there is no way."""
-        via = self._labels[rank].via
-        edges: list[int] = []
-        node = anchor
-        while True:
-            place = int(np.searchsorted(self._nodes, node))
-            edge = int(via[place]) if place < len(self._nodes) and int(self._nodes[place]) == node else -1
-            if edge < 0:
-                return None
-            edges.append(edge)
-            if int(self._ranks[edge]) == rank:
-                return edges[::-1]
-            node = int(self._objects[edge])
+        """Find what leads to the anchors: at first near them, then all of it for those that no variable near leads to."""
+        left = {one for many in anchors.values() for one in many}
+        for max_levels in (_NEAR_LEVELS, _MAX_LEVELS):
+            if not left:
+                return
+            above = Ancestors(self.index, left, self._ranks, max_levels=max_levels)
+            self._above.update(dict.fromkeys(left, above))
+            if above.is_complete:
+                return
+            left = {one for one in left if not above.leads(Rank.GLOBAL, one)}
 
     def answer(self, fd: int, anchors: Sequence[int]) -> Retention:
         """Return what is known of one descriptor."""
         pid, scanned = self.process.pid, self.index.scanned_bytes
         if not anchors:
             return Retention(pid=pid, fd=fd, verdict="not-found", scanned_bytes=scanned)
-        roots: list[tuple[int, int, RetentionRoot]] = []
+        found: list[tuple[Rank, int, RetentionRoot]] = []
         for anchor in anchors:
-            for rank in self._labels:
-                way = self._way(rank, anchor)
-                if way is not None:
-                    roots.append((rank, len(way), self._root(rank, way)))
-            roots += self._more(anchor)
+            above = self._above[anchor]
+            for rank, way in [*above.ways(anchor), *above.near(anchor, 2 * _MAX_ROOTS)]:
+                found.append((rank, len(way), self._root(above, rank, way)))
         distinct: dict[tuple[str, str, int | None, tuple[str, ...]], RetentionRoot] = {}
-        for _, _, root in sorted(roots, key=lambda one: one[:2]):
+        for _, _, root in sorted(found, key=lambda one: one[:2]):
             distinct.setdefault((root.kind, root.name, root.goid, () if root.name else root.users), root)
-        about = self.names.connection(anchors, self.is_reached)
+        about = self.names.connection(anchors, self._is_reached)
         return Retention(
             pid=pid,
             fd=fd,
@@ -427,105 +263,39 @@ class _Search:
             handshake_complete=about.handshake_complete,
         )
 
-    def is_reached(self, number: int) -> bool:
-        """Return whether a root was found above an object."""
-        place = int(np.searchsorted(self._nodes, number))
-        if place >= len(self._nodes) or int(self._nodes[place]) != number:
-            return False
-        return any(int(label.via[place]) >= 0 for label in self._labels.values())
+    def _is_reached(self, number: int) -> bool:
+        return any(above.is_reached(number) for above in set(self._above.values()))
 
     def doubt(self, fd: int, anchors: Sequence[int]) -> str:
         """Return what may have been overlooked when no root was found; "" when everything was read and nobody waits on it."""
-        if self.doubts:
-            return "; ".join(self.doubts)
+        if self.index.doubts:
+            return "; ".join(self.index.doubts)
         if fd in self.polled and self.polled[fd].is_parked:
             return "a goroutine waits on it"
-        above = self._above(anchors, _MAX_REACH_OBJECTS)
-        if above is None:
-            return "too much leads to it"
-        others = np.setdiff1d(above, np.array(anchors, np.int64))
-        if np.isin(others, self.index.finalized).any():
+        if not all(self._above[anchor].is_complete for anchor in anchors):
+            return "more leads to it than is followed"
+        if any(self._above[anchor].leads(Rank.KEPT, anchor) for anchor in anchors):
             return "an object whose finalizer has not run yet refers to it, so that it lasts one collection longer"
-        if any(self.index.goroutine_of(int(number)) is not None for number in others):
-            return "the record of an ended goroutine refers to it"
         return ""
 
-    def _above(self, anchors: Sequence[int], limit: int) -> NDArray[np.int64] | None:
-        """Return everything above some objects, None when it is too much."""
-        frontier = np.array(anchors, np.int64)
-        seen = np.unique(frontier)
-        while len(frontier):
-            _, holders = self.index.holders(frontier)
-            _, objects, _ = self.index.decode(holders)
-            frontier = np.setdiff1d(objects[objects >= 0], seen)
-            seen = np.union1d(seen, frontier)
-            if len(seen) > limit:
-                return None
-        return seen
-
-    def _more(self, anchor: int) -> list[tuple[int, int, RetentionRoot]]:
-        """Return further roots near an object, each by its shortest way; few objects are looked at."""
-        found: list[tuple[int, int, RetentionRoot]] = []
-        came_by = {anchor: -1}
-        frontier = [anchor]
-        depth = 0
-        by_target: dict[int, list[int]] = {}
-        seen_roots: set[tuple[int, int]] = set()
-        while frontier and len(came_by) < _MAX_EXTRA_OBJECTS and len(seen_roots) < 2 * _MAX_ROOTS:
-            depth += 1
-            by_target = self._edges_to(frontier)
-            following: list[int] = []
-            for target in frontier:
-                for edge in by_target.get(target, ()):
-                    rank = int(self._ranks[edge])
-                    holder = int(self._objects[edge])
-                    if rank >= 0:
-                        owner = int(self.index.roots.owners[self._roots[edge]]) if holder < 0 else holder
-                        key = (rank, owner if rank in _OF_GOROUTINES else int(self._addresses[edge]))
-                        if key not in seen_roots:
-                            seen_roots.add(key)
-                            found.append((rank, depth, self._root(rank, self._back(edge, came_by))))
-                    elif rank == -1 and holder not in came_by:
-                        came_by[holder] = edge
-                        following.append(holder)
-            frontier = following
-        return found
-
-    def _edges_to(self, objects: Sequence[int]) -> dict[int, list[int]]:
-        begins = np.searchsorted(self._sorted, objects, side="left")
-        ends = np.searchsorted(self._sorted, objects, side="right")
-        return {
-            target: self._order[begin : min(end, begin + _MAX_EXTRA_OBJECTS)].tolist()
-            for target, begin, end in zip(objects, begins.tolist(), ends.tolist(), strict=True)
-        }
-
-    def _back(self, edge: int, came_by: Mapping[int, int]) -> list[int]:
-        way = [edge]
-        node = int(self._targets[edge])
-        while came_by[node] >= 0:
-            way.append(came_by[node])
-            node = int(self._targets[came_by[node]])
-        return way
-
-    def _root(self, rank: int, way: Sequence[int]) -> RetentionRoot:
+    def _root(self, above: Ancestors, rank: Rank, way: Sequence[int]) -> RetentionRoot:
         """Return a root in the reader's words, with the types on the way to the connection."""
         first = way[0]
-        address = int(self._addresses[first])
-        steps = [(int(self._targets[edge]), int(self._addresses[edge])) for edge in way]
+        address, holder = int(above.addresses[first]), int(above.objects[first])
+        steps = [(int(above.targets[edge]), int(above.addresses[edge])) for edge in way]
         path = self.names.path(steps[:-1])
-        if rank in _OF_GOROUTINES:
-            holder = int(self._objects[first])
+        if rank in {Rank.GOROUTINE, Rank.DOUBTFUL}:
             owner = (
-                int(self.index.roots.owners[self._roots[first]])
+                int(self.index.roots.owners[above.roots[first]])
                 if holder < 0
                 else self.index.goroutine_of(holder)
             )
             goid = None if owner is None else int(self.index.goroutines.goids[owner])
             function = self._function(owner, address) if holder < 0 and owner is not None else ""
             return RetentionRoot(kind="goroutine", goid=goid, function=function, path=path)
-        if rank == _FINALIZER:
+        if rank == Rank.FINALIZER:
             return RetentionRoot(kind="global", users=("runtime.SetFinalizer",), path=("finalizer", *path))
-        if rank == _RUNTIME and int(self._objects[first]) >= 0:
+        if holder >= 0:
             return RetentionRoot(kind="global", name="runtime.allp", path=("*runtime.p", *path))
         name = self.process.variable_at(address) or ""
         return RetentionRoot(
