@@ -8,7 +8,7 @@ from pathlib import Path
 __all__ = ["LAB_PROGRAM", "calls", "fake_go"]
 
 LAB_PROGRAM = rf"""#!{sys.executable} -IS
-import os, signal, sys, time
+import signal, sys, time
 argument = dict(zip(sys.argv[1:], sys.argv[2:]))
 second, holds = argument.get("-role") == "peer", "-hold" in sys.argv
 if "-die" in sys.argv:
@@ -16,7 +16,7 @@ if "-die" in sys.argv:
 if "-mute" in sys.argv:
     time.sleep(60)
 if "-dump" in sys.argv:
-    signal.signal(signal.SIGQUIT, lambda *_: (os.write(2, b"goroutine 1 [running]:\n"), os._exit(2)))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGQUIT])  # taken by sigwait: a handler might run too late
 if "-deaf" in sys.argv:
     signal.signal(signal.SIGQUIT, signal.SIG_IGN)
 print("a library says something that is not JSON")
@@ -30,6 +30,9 @@ if not second:
     for done in range(1, 24):
         print('{{"done": %d}}' % done)
     print('{{"done": 23, "finished": true}}', flush=True)
+if "-dump" in sys.argv:
+    signal.sigwait([signal.SIGQUIT])
+    sys.exit("goroutine 1 [running]:")
 if "-end" not in sys.argv:
     sys.stdin.read()
 """

@@ -305,6 +305,7 @@ SPECIAL: dict[str, Callable[[Running, Look], str]] = {
     "mute-clients": watch_silent,
     "dripping-clients": watch_silent,
     "hijacked-after-shutdown": watch_shutdown,
+    "hijacked-pumps": watch_shutdown,
     "pinned-threads": watch_threads,
     "blocking-mode": watch_blocking,
     "silent-tls": watch_silent,

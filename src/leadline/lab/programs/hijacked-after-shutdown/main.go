@@ -1,10 +1,12 @@
 // A push server that is told to shut down: Shutdown closes the listener and waits for requests, but it knows nothing of
-// connections that were taken over (Hijack). The program waits for its clients to go, who have no reason to.
+// connections that were taken over (Hijack). The program waits for its clients to go, who have no reason to. With -pumps each
+// connection is read by a goroutine of its own, and the handler returns.
 package main
 
 import (
 	"bufio"
 	"context"
+	"flag"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +16,8 @@ import (
 
 	"lab/internal/rig"
 )
+
+var pumps = flag.Bool("pumps", false, "read on goroutines of their own")
 
 func main() { rig.Main(rig.Service{N: 23, Rate: 100, Run: run, Clients: clients}) }
 
@@ -46,7 +50,11 @@ func (h *hub) upgrade(w http.ResponseWriter, _ *http.Request) {
 	}
 	h.clients.Add(1)
 	io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
-	go h.listen(conn, words.Reader)
+	if *pumps {
+		go h.listen(conn, bufio.NewReader(conn))
+	} else {
+		h.listen(conn, words.Reader)
+	}
 }
 
 func (h *hub) listen(conn net.Conn, words *bufio.Reader) {
