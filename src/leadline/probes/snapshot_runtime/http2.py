@@ -39,7 +39,9 @@ _TRANSPORT_WORDS = 64
 _POOL_KEYS = 32  # of clientConnPool: Transport, mutex, conns, dialing, keys; the same since Go 1.9
 _SWISS_MINOR = 24
 _BUCKET_WORDS = 1 + 8 + 8 * 3 + 1
-_GRPC = "google.golang.org/grpc/internal/transport."
+_GRPC_CLIENT = "google.golang.org/grpc/internal/transport.(*http2Client).reader"
+_GRPC_SERVER = "google.golang.org/grpc/internal/transport.(*http2Server).HandleStreams"
+_GRPC_HANDLING = frozenset({"google.golang.org/grpc.(*Server).handleStream"})
 _GRPC_WORDS = 48
 """How much of a gRPC transport is searched for its net.Conn."""
 
@@ -105,8 +107,7 @@ def read(process: GoProcess, look: Look, found: Found) -> None:
     for package in PACKAGES:
         _read_clients(scene, package)
         _read_servers(scene, package)
-    _read_grpc_clients(scene)
-    _read_grpc_servers(scene)
+    _read_grpc(scene)
 
 
 def client_activity(streams: Streams) -> str:
@@ -380,82 +381,50 @@ def _through_stream(scene: Scene, function: str, addresses: Sequence[int]) -> di
 # -- gRPC -------------------------------------------------------------------------------------------------------
 
 
-def _read_grpc_clients(scene: Scene) -> None:
-    reader = f"{_GRPC}(*http2Client).reader"
-    held = _grpc_transports(scene, reader)
-    addresses = [one.address for one in held]
-    users = (
-        f"{_GRPC}(*http2Client).NewStream",
-        f"{_GRPC}(*http2Client).Write",
-        f"{_GRPC}(*http2Client).newStream",
-    )
-    by_conn: dict[int, list[int]] = {}
-    for i, n in scene.known_objects(scene.having(*users), users, addresses).items():
-        by_conn.setdefault(addresses[n], []).append(i)
-    for one in held:
-        streams = Streams(loops=[one.i], requests=by_conn.get(one.address, []))
-        _put(
-            scene,
-            one,
-            streams,
-            role="client",
-            protocol="grpc",
-            activity="in-use" if streams.requests else "reading",
-            owners=streams.requests,
-        )
+def _read_grpc(scene: Scene) -> None:
+    """Tell of gRPC connections by the goroutine that reads their frames, and at servers by the handlers of their streams."""
+    for function, role in ((_GRPC_CLIENT, "client"), (_GRPC_SERVER, "server")):
+        readers = {fd: i for i in scene.having(function).tolist() if (fd := scene.fd_of(i)) is not None}
+        handlers, is_complete = _grpc_handlers(scene) if readers and role == "server" else ({}, False)
+        for fd, i in readers.items():
+            owners = sorted(handlers.get(fd, ()))
+            streams = Streams(open=len(owners) if is_complete else None, handlers=owners, loops=[i])
+            # Without a handler a connection is between requests only if each handler was found to belong to another.
+            activity = "handler" if owners else "keep-alive" if is_complete else "reading"
+            has_tls = any(name.startswith("crypto/tls.") for name in scene.sites.functions(i))
+            one = _Held(0, fd, has_tls, i)
+            _put(scene, one, streams, role=role, protocol="grpc", activity=activity, owners=owners)
 
 
-def _read_grpc_servers(scene: Scene) -> None:
-    held = _grpc_transports(scene, f"{_GRPC}(*http2Server).HandleStreams")
-    if not held:
-        return
-    addresses = [one.address for one in held]
-    handling = ("google.golang.org/grpc.(*Server).handleStream",)
-    handlers = scene.having(*handling)
-    processing = (f"google.golang.org/grpc.(*Server).process{kind}RPC" for kind in ("Unary", "Streaming"))
-    places = (*handling, *processing)
-    by_conn: dict[int, list[int]] = {}
-    tied = scene.known_objects(handlers, places, addresses)
-    for i, n in tied.items():
-        by_conn.setdefault(addresses[n], []).append(i)
-    for one in held:
-        streams = Streams(loops=[one.i], handlers=sorted(by_conn.get(one.address, [])))
-        # Without a handler a connection is between requests only if each handler was found to belong to another.
-        rest = "keep-alive" if len(tied) == len(handlers) else "reading"
-        activity = "handler" if streams.handlers else rest
-        streams.open = len(streams.handlers) if len(tied) == len(handlers) else None
-        _put(scene, one, streams, role="server", protocol="grpc", activity=activity, owners=streams.handlers)
+def _grpc_handlers(scene: Scene) -> tuple[dict[int, list[int]], bool]:
+    """Return the goroutines of streams by descriptor of their connection, and whether the connection of each was found.
 
-
-def _grpc_transports(scene: Scene, function: str) -> list[_Held]:
-    """Return the transports whose reader is parked: objects in its frame that hold the net.Conn of its descriptor.
-
-    Their layout differs by release of gRPC, so the place of the net.Conn is searched.
+    The function that handles a stream has the transport as an interface value in its frame; its layout differs by release of
+    gRPC, so the place of its net.Conn is searched.
     """
-    loops = scene.having(function)
-    places: set[int] = set()
-
-    def check(addresses: Words) -> NDArray[np.int64]:
-        rows, are_read = scene.process.memory.gather(addresses, 8 * _GRPC_WORDS)
-        answer = np.full(len(addresses), -1, np.int64)
-        for place in sorted(places) or range(8, 8 * (_GRPC_WORDS - 1), 8):
-            if place == _BUFFERED_CONN and not places:
-                continue
-            fds = scene.nets.of_known(words_at(rows, place), words_at(rows, place + 8))
-            answer = np.where(are_read & (answer < 0) & (fds >= 0), fds, answer)
-        return answer
-
-    chosen = np.array([i for i in loops.tolist() if scene.fd_of(i) is not None], np.int64)
-    if not len(chosen):
-        return []
-    objects = scene.objects(chosen, (function,), check, parked=True)
-    return [
-        _Held(one.address, one.value, any("crypto/tls" in name for name in scene.sites.functions(i)), i)
-        for i, one in objects.items()
-    ]
-
-
-_BUFFERED_CONN = 24  # of a bufio.Reader, which lies in the same frames
+    chosen = scene.having(*_GRPC_HANDLING)
+    transports: dict[int, int] = {}
+    for i in chosen.tolist():
+        extent = scene.sites.extent(i, _GRPC_HANDLING.__contains__)
+        words = scene.look.words(i)[slice(*extent)] if extent is not None else ()
+        for k in range(len(words) - 1):
+            if scene.process.type_of_interface(int(words[k]), is_empty=False) == "*transport.http2Server":
+                transports[i] = int(words[k + 1])
+                break
+    members = list(transports)
+    addresses = np.array([transports[i] for i in members], np.uint64)
+    rows, are_read = scene.process.memory.gather(addresses, 8 * _GRPC_WORDS)
+    fds = np.full(len(members), -1, np.int64)
+    for place in range(0, 8 * (_GRPC_WORDS - 1), 8) if members else ():
+        missing = are_read & (fds < 0)
+        if not missing.any():
+            break
+        fds[missing] = scene.nets.of_known(words_at(rows, place)[missing], words_at(rows, place + 8)[missing])
+    answer: dict[int, list[int]] = {}
+    for i, fd in zip(members, fds.tolist(), strict=True):
+        if fd >= 0:
+            answer.setdefault(fd, []).append(i)
+    return answer, len(members) == len(chosen) and bool((fds >= 0).all())
 
 
 def _put(

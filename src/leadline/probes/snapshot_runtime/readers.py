@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from leadline.contracts import gap_of
 from leadline.model import Gap, GapReason, LeadlineError, TargetGone
 from leadline.probes.snapshot_runtime import (
+    fasthttp,
     handshakes,
     http2,
     http_client,
@@ -33,6 +34,7 @@ READERS: tuple[tuple[str, Reader], ...] = (
     ("HTTP client connections", http_client.read),
     ("HTTP server connections", http_server.read),
     ("HTTP/2 connections", http2.read),
+    ("fasthttp connections", fasthttp.read),
     ("TLS handshakes", handshakes.read),
     ("connections of other kinds", streams.read),
     ("database pools", sql_pools.read),

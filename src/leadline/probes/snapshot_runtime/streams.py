@@ -34,7 +34,8 @@ _CONNECT = frozenset({"net.(*netFD).connect", "internal/poll.(*FD).WaitWrite"})
 _TLS = frozenset({"crypto/tls.(*Conn).Read", "crypto/tls.(*Conn).Write"})
 _ASKING = frozenset({"redis", "sql", "mongodb", "cassandra", "smtp"})
 """Protocols whose client reads only what it has asked for."""
-_SUBSCRIBED = ("PubSub)", "ListenerConn)", "BGReader)", "Subscriber)", "ReplicationConn)")
+_SUBSCRIBED = ("PubSub)", "ListenerConn)", ").bgRead", "Subscriber)", "ReplicationConn)")
+_HTTP_HANDLER = "net/http.serverHandler.ServeHTTP"
 _LEAF = 40
 """How many functions from the leaf may lie between the wait and the connection's own method."""
 
@@ -152,5 +153,5 @@ def _tell(scene: Scene, one: _Waiter, name: SocketName | None, own_ports: set[in
         owner_goid=first,
         goids=(first, *others),
         site=scene.sites.site(one.i),
-        handler=scene.sites.handler(one.i),
+        handler=scene.sites.handler(one.i) if role == "server" and _HTTP_HANDLER in functions else None,
     )
