@@ -6,7 +6,7 @@ Rules ask it what keeps a descriptor, reports say it in one sentence.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,9 @@ class Owner:
         socket: its socket at the end of the window.
         birthplace: where it was made.
         looked_mono_ns: when goroutines were read last.
+        known_to: goroutines that may still read the answer of a connection whose body is held.
+        keeper: the goroutine whose stack refers to it, by a search of the heap, where none of ``goroutines`` is known.
+        keeper_frames: stack of ``keeper``, leaf first.
     """
 
     pid: int
@@ -86,6 +89,9 @@ class Owner:
     socket: SocketState | None = None
     birthplace: Birthplace | None = None
     looked_mono_ns: int | None = None
+    known_to: tuple[Goroutine, ...] = ()
+    keeper: Goroutine | None = None
+    keeper_frames: tuple[SiteFrame, ...] = ()
 
     @property
     def hold(self) -> Hold:
@@ -130,6 +136,25 @@ class Owner:
         """
         found = self.goroutine
         return found is not None and found.moved is False and found.state not in _ON_CPU
+
+    @property
+    def is_handed_on(self) -> bool:
+        """Return whether a goroutine that has a held answer works, or is parked on another descriptor, as in a proxy."""
+        goid = None if self.connection is None else self.connection.owner_goid
+        holders = (*(one for one in self.goroutines if one.goid == goid), *self.known_to)
+        return any(
+            one.state in _ON_CPU or one.state in {"IO wait", "syscall"} or one.moved is True
+            for one in holders
+        )
+
+    @property
+    def with_keeper(self) -> Owner:
+        """Return the same with the goroutine whose stack refers to it in the place of one that is not known."""
+        if self.goroutine is not None or self.keeper is None:
+            return self
+        return replace(
+            self, goroutine=self.keeper, goroutines=(self.keeper,), frames=self.keeper_frames, connection=None
+        )
 
     @property
     def waits_to_read(self) -> bool:
@@ -346,6 +371,9 @@ class OwnerBook:
                 goroutine_of[pid, goid] for goid in _goids(use, connection) if (pid, goid) in goroutine_of
             )
             first = found[0] if found else None
+            retention = retention_of.get((pid, fd))
+            keeper = None if first is not None else goroutine_of.get((pid, _keeper(retention)))
+            known_to = () if connection is None else connection.known_to_goids
             descriptor = descriptor_of.get((pid, fd))
             inode = (
                 None
@@ -360,13 +388,16 @@ class OwnerBook:
                 connection=connection,
                 goroutine=first,
                 goroutines=found,
-                frames=() if first is None or first.stack is None else frames_of.get((pid, first.stack), ()),
+                frames=_frames(first, frames_of),
                 pool=None if connection is None or connection.pool is None else pool_of.get(connection.pool),
-                retention=retention_of.get((pid, fd)),
+                retention=retention,
                 descriptor=descriptor,
                 socket=None if inode is None else socket_of.get(inode),
                 birthplace=None if place is None else place_of.get(place),
                 looked_mono_ns=looked.get(pid),
+                known_to=tuple(goroutine_of[pid, goid] for goid in known_to if (pid, goid) in goroutine_of),
+                keeper=keeper,
+                keeper_frames=_frames(keeper, frames_of),
             )
         return cls(owners, frozenset(looked))
 
@@ -406,6 +437,22 @@ class OwnerBook:
     def describe(self, pid: int, fd: int) -> str:
         """Return :meth:`Owner.describe` of one descriptor."""
         return self.get(pid, fd).describe()
+
+
+def _keeper(retention: Retention | None) -> int:
+    """Return the goroutine by which a connection is reached most directly, -1 when it is none."""
+    if retention is None or not retention.roots or retention.roots[0].kind != "goroutine":
+        return -1
+    goid = retention.roots[0].goid
+    return -1 if goid is None else goid
+
+
+def _frames(
+    goroutine: Goroutine | None, known: dict[tuple[int, int], tuple[SiteFrame, ...]]
+) -> tuple[SiteFrame, ...]:
+    if goroutine is None or goroutine.stack is None:
+        return ()
+    return known.get((goroutine.pid, goroutine.stack), ())
 
 
 def _goids(use: DescriptorUse | None, connection: Connection | None) -> tuple[int, ...]:

@@ -39,12 +39,15 @@ __all__ = [
     "reference",
     "silence_of",
     "still_ns",
+    "with_unsearched",
 ]
 
 S = 10**9
 
 MIN_COUNT = 5
 """As for leaks: fewer may be on their way."""
+SEARCHED_RATIO = 0.8
+"""Share of the searched connections of a place that must be alike for the rest to count as alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +317,32 @@ def healthy(info: RuleInfo, subject: str, reason: str, *, pattern: str = "none",
         count=count,
         kind="tcp",
     )
+
+
+def with_unsearched(chosen: Iterable[Owner], abandoned: Iterable[Owner]) -> tuple[Owner, ...]:
+    """Return those that a search of the heap decided, with those of the same place that were not searched.
+
+    Only a part of many connections without a goroutine is searched. Of each place of which nearly all searched ones were chosen,
+    the others are held to be alike.
+    """
+    chosen = tuple(chosen)
+    taken = {(one.pid, one.fd) for one in chosen}
+    counts = Counter(_made_at(one) for one in chosen)
+    searched: Counter[tuple[int, int]] = Counter()
+    others = []
+    for one in abandoned:
+        if one.birthplace is None:
+            continue
+        if one.retention is not None or (one.pid, one.fd) in taken:
+            searched[_made_at(one)] += 1
+        else:
+            others.append(one)
+    alike = {made for made, count in counts.items() if count >= SEARCHED_RATIO * searched[made] > 0}
+    return (*chosen, *(one for one in others if _made_at(one) in alike))
+
+
+def _made_at(owner: Owner) -> tuple[int, int]:
+    return owner.pid, 0 if owner.birthplace is None else owner.birthplace.id
 
 
 def _most_frequent(members: Iterable[Owner]) -> Birthplace | None:

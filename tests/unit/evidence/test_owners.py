@@ -181,6 +181,52 @@ def test_a_goroutine_in_a_system_call_and_one_on_a_cpu_are_told_as_such() -> Non
     assert owner(runtime).describe() == "a request is with its handler; goroutine 8 is in state running"
 
 
+def test_a_goroutine_whose_stack_refers_to_it_stands_in_for_one_that_waits_on_it() -> None:
+    runtime, life = one()
+    goid = runtime.go("runtime.gopark", "runtime.chanrecv1", "main.pay:36", state="chan receive", goid=11)
+    runtime.use(life)
+    runtime.connection(life, "other", "tcp", "no-goroutine")
+    runtime.retain(life, "reachable", RetentionRoot(kind="goroutine", goid=goid, function="main.pay"))
+    found = owner(runtime)
+    assert (found.hold, found.goroutine) == (Hold.NOBODY, None)
+    kept = found.with_keeper
+    assert (kept.hold, kept.is_stuck) == (Hold.WORKING, True)
+    assert kept.describe() == "goroutine 11 has been parked in main.pay at main.go:36 (chan receive)"
+    assert kept.parked is not None
+    assert kept.parked.function == "main.pay"
+    assert kept.with_keeper is kept
+
+
+def test_a_global_or_an_unknown_goroutine_stands_in_for_nobody() -> None:
+    for root in (RetentionRoot(kind="global", name="main.all"), RetentionRoot(kind="goroutine", goid=99)):
+        runtime, life = one()
+        runtime.use(life)
+        runtime.retain(life, "reachable", root)
+        assert owner(runtime).with_keeper.goroutine is None
+
+
+@pytest.mark.parametrize(
+    ("state", "moved", "is_handed_on"),
+    [
+        ("IO wait", False, True),
+        ("runnable", None, True),
+        ("select", True, True),
+        ("chan receive", False, False),
+    ],
+)
+def test_an_answer_is_handed_on_by_a_goroutine_that_works(
+    state: str, moved: bool | None, is_handed_on: bool
+) -> None:
+    runtime, life = one()
+    goid = runtime.go("main.copy:5", state=state, moved=moved)
+    runtime.client(life, "body-held", known_to_goids=(goid,))
+    assert owner(runtime).is_handed_on is is_handed_on
+    runtime, life = one()
+    goid = runtime.go("main.copy:5", state=state, moved=moved)
+    runtime.client(life, "body-held", owner_goid=goid)
+    assert owner(runtime).is_handed_on is is_handed_on
+
+
 def test_a_book_lists_all_descriptors_in_order_and_knows_whose_goroutines_were_read() -> None:
     scene = Scene(window_s=12.0)
     place = scene.place("file", "opened")

@@ -211,7 +211,7 @@ def _by_owner(standing: Standing, owner: Owner, *, is_pool_each: bool) -> Standi
     if hold is Hold.NOBODY:
         return _without_goroutine(standing, owner)
     if _is_held(owner):
-        if _works_elsewhere(owner):
+        if owner.is_handed_on:
             return Standing.OWNED_IN_USE
         is_settled = standing in _LOST or (owner.silent_ns is not None and owner.silent_ns >= HELD_NS)
         return Standing.HELD if is_settled else standing
@@ -239,15 +239,6 @@ def _is_held(owner: Owner) -> bool:
     if owner.connection is None or not owner.connection.held_by or owner.pool is None:
         return False
     return any(holder.fd == owner.fd and holder.goid is None for holder in owner.pool.holders)
-
-
-def _works_elsewhere(owner: Owner) -> bool:
-    """Return whether the goroutine that has the answer works, or hands it on to another descriptor."""
-    goid = None if owner.connection is None else owner.connection.owner_goid
-    found = next((one for one in owner.goroutines if one.goid == goid), None)
-    return found is not None and (
-        found.state in _ON_CPU or found.state in {"IO wait", "syscall"} or found.moved is True
-    )
 
 
 def _is_on_cpu(owner: Owner) -> bool:

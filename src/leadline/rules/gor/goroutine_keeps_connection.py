@@ -7,16 +7,17 @@ Why it matters: a connection is closed by whoever has it. While that goroutine i
 and the garbage collector keeps what a goroutine can reach. Each keeps a descriptor, a stack and whatever that refers to.
 
 Needs: the Go runtime (connections, goroutines). Helps: births (where the connections were made, and whether they become
-more), socket states (whether anything moves, whether the peer has gone), deadlines.
+more), socket states (whether anything moves, whether the peer has gone), deadlines, what keeps connections reachable.
 
 How it decides: connections whose protocol was not recognised as a pool's, net/http's or a database's, by the place that
-made them and the place where their goroutines wait; not goroutines that have run between two looks, that wait for a CPU
-or sleep, or whose read has a deadline. Of connections that this process dialed, at least 5 must have waited all the time
+made them and the place where their goroutines wait. Where no goroutine waits on a connection, a search of the heap may
+find the one goroutine whose stack refers to it. Goroutines that have run between two looks, wait for a CPU, sleep, or
+whose read has a deadline do not count. Of connections that this process dialed, at least 5 must have waited all the time
 between two looks, or be silent for 5 s; with the younger ones that are silent since they were made they must outlive the
 others of that place and come in all the time up to the end of the window, as in FDL101: a number alone is no fault.
 Accepted connections never count: a server waits for its clients, in websockets and streams for days. Those whose peer
 has closed are FDL603's. Confidence is that of the growth, times 0.9 where it is not known whether the read has a
-deadline. Severity follows the time until the soft limit.
+deadline, times 0.9 where only stacks refer to the connections. Severity follows the time until the soft limit.
 
 When it is wrong: subscriptions made one by one during the whole window by design, on which nothing was said yet. Then trace
 longer, until a message comes.
@@ -28,9 +29,9 @@ What to do: where it waits in a read: set a read deadline, or close the connecti
 References: net Conn.SetReadDeadline; context AfterFunc; runtime/netpoll.go.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import DescriptorKind
@@ -45,6 +46,7 @@ from leadline.rules.connections import (
     healthy,
     reference,
     silence_of,
+    with_unsearched,
 )
 from leadline.rules.survival import Assessment
 from leadline.rules.table import place
@@ -63,6 +65,10 @@ MIN_APART_NS = 2 * 10**9
 MANY_UNTOLD = 20
 """So many at one place after a single look are worth a second one."""
 UNTOLD_DEADLINE_FACTOR = 0.9
+STACK_FACTOR = 0.9
+"""A word on a stack may be left over from an earlier call."""
+MAX_SHARED = 1
+"""Connections to which the stack of one goroutine refers: one that refers to many is their registry."""
 
 _GENERAL = frozenset({"tcp", "tls", "unix", ""})
 _ACTIVITIES = frozenset({"reading", "writing", "blocked", ""})
@@ -77,11 +83,15 @@ class Needs(ConnectionNeeds):
 def judge(seen: Needs) -> Iterable[Verdict]:
     """Return a finding for each place whose parked goroutines keep more and more connections; else Cleared or NotJudged."""
     joined = seen.joined()
-    general = [one for one in joined.book if _is_general(one)]
+    general = [one for one in _with_keepers(joined) if _is_general(one)]
     dialed = [one for one in general if not _is_accepted(one, joined) and _is_parked(one, joined)]
+    abandoned = [one for one in joined.book if one.hold is Hold.NOBODY and not one.peer_has_gone]
     verdicts: list[Verdict] = []
     untold = 0
     for group in _by_place(joined, dialed):
+        kept = [one for one in group.members if one.keeper is not None]
+        alike = with_unsearched(kept, abandoned)[len(kept) :]
+        group = Group(group.pid, (*group.members, *alike), group.birthplace)  # noqa: PLW2901
         growth = joined.growth(group)
         settled = sum(_is_settled(one, joined) for one in group.members)
         if growth.rate_per_s is not None and settled >= MIN_COUNT:
@@ -117,6 +127,18 @@ def judge(seen: Needs) -> Iterable[Verdict]:
 RULE = Rule(INFO, Needs, judge)
 
 
+def _with_keepers(seen: Seen) -> list[Owner]:
+    """Return all owners; where none is known, the goroutine whose stack refers to that connection and to no other."""
+    owners = [one.with_keeper for one in seen.book]
+    counts = Counter((one.pid, one.keeper.goid) for one in owners if one.keeper is not None)
+    return [
+        one
+        if one.keeper is None or counts[one.pid, one.keeper.goid] <= MAX_SHARED
+        else replace(one, goroutine=None, goroutines=(), keeper=None)
+        for one in owners
+    ]
+
+
 def _is_general(owner: Owner) -> bool:
     """Return whether a descriptor is a connection of the program's own, not of a pool or of a protocol that was recognised."""
     if owner.goroutine is None or owner.hold in {Hold.LISTENING, Hold.POOLED, Hold.HELD, Hold.HIJACKED}:
@@ -128,7 +150,7 @@ def _is_general(owner: Owner) -> bool:
         return False
     found = owner.connection
     if found is None:
-        return owner.descriptor is not None and owner.hold is Hold.PARKED
+        return owner.descriptor is not None and (owner.hold is Hold.PARKED or owner.keeper is not None)
     return found.protocol in _GENERAL and found.activity in _ACTIVITIES and found.pool is None
 
 
@@ -184,6 +206,8 @@ def _finding(seen: Seen, group: Group, growth: Assessment) -> Finding:
     confidence = growth.confidence
     if reads and any(one.has_no_read_deadline is None for one in group.members):
         confidence *= UNTOLD_DEADLINE_FACTOR
+    if any(one.keeper is not None for one in group.members):
+        confidence *= STACK_FACTOR
     stayed = sum(one.moved is False for one in group.members)
     left = seen.says_left(group.pid, growth)
     state = sample.goroutine.state if sample.goroutine is not None else "waiting"
@@ -255,4 +279,8 @@ def _against(sample: Owner) -> tuple[Because, ...]:
     doubts = ["Subscriptions that are made one by one, on which nothing was said yet, look the same."]
     if sample.waits_to_read and sample.has_no_read_deadline is None:
         doubts.append("Whether the read has a deadline could not be read.")
+    if sample.keeper is not None:
+        doubts.append(
+            "The goroutine's stack refers to the connection; that word may be left over from an earlier call."
+        )
     return tuple(Because(evidence=reference(sample), layer=Layer.RUNTIME, says=says) for says in doubts)

@@ -72,9 +72,7 @@ def judge(seen: Needs) -> Iterable[Verdict]:
     held = [
         one
         for one in clients
-        if one.connection is not None
-        and one.connection.activity == "body-held"
-        and not _is_handed_on(one, joined)
+        if one.connection is not None and one.connection.activity == "body-held" and not one.is_handed_on
     ]
     verdicts: list[Verdict] = []
     for group in joined.groups(held, _host):
@@ -112,17 +110,6 @@ def held_ns(owner: Owner, seen: Seen) -> int | None:
 
 def _host(owner: Owner) -> str:
     return "" if owner.connection is None else owner.connection.host or ""
-
-
-def _is_handed_on(owner: Owner, seen: Seen) -> bool:
-    """Return whether the goroutine that has the body works, or is parked on another descriptor."""
-    found = None if owner.connection is None else owner.connection.owner_goid
-    holder = next((one for one in owner.goroutines if one.goid == found), None)
-    if holder is None:
-        return False
-    return holder.state in {"IO wait", "running", "runnable", "syscall"} or (
-        holder.moved is True and seen.apart_ns(owner.pid) is not None
-    )
 
 
 def _too_young(seen: Seen, group: Group) -> NotJudged:

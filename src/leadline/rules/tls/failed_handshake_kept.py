@@ -39,6 +39,7 @@ from leadline.rules.connections import (
     healthy,
     reference,
     silence_of,
+    with_unsearched,
 )
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
@@ -50,7 +51,6 @@ MIN_AGE_NS = 5 * 10**9
 """A connection this old that nobody works with is not on its way to be closed."""
 MAX_UNFINISHED_BYTES = 128
 """A resumed TLS 1.2 handshake takes 140 bytes from the server and more from the client; alerts and plain errors are shorter."""
-SEARCHED_RATIO = 0.8
 SURE_CONFIDENCE = 0.9
 BYTES_CONFIDENCE = 0.7
 
@@ -68,7 +68,8 @@ def judge(seen: Needs) -> Iterable[Verdict]:
     for group in joined.groups(abandoned, _peer):
         failed = tuple(one for one in group.members if _has_failed(one))
         if sum((joined.age_ns(one) or 0) >= MIN_AGE_NS for one in failed) >= MIN_COUNT:
-            verdicts.append(_finding(joined, _alike(group, failed), failed[0]))
+            members = with_unsearched(failed, group.members)
+            verdicts.append(_finding(joined, Group(group.pid, members, group.birthplace), failed[0]))
     if verdicts:
         return verdicts
     if len(abandoned) >= MIN_COUNT and seen.retentions is None:
@@ -118,15 +119,6 @@ def _has_failed(owner: Owner) -> bool:
     if not is_tls or socket is None or socket.bytes_received is None:
         return False
     return socket.bytes_received <= MAX_UNFINISHED_BYTES
-
-
-def _alike(group: Group, failed: tuple[Owner, ...]) -> Group:
-    """Return those of a place that failed, and those that were not searched where nearly all searched ones have failed."""
-    unsearched = [one for one in group.members if one.retention is None and not _has_failed(one)]
-    searched = group.count - len(unsearched)
-    if group.birthplace is None or len(failed) < SEARCHED_RATIO * searched:
-        return Group(group.pid, failed, group.birthplace)
-    return Group(group.pid, (*failed, *unsearched), group.birthplace)
 
 
 def _peer(owner: Owner) -> str:

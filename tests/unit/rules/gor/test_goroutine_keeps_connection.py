@@ -9,7 +9,7 @@ import pytest
 from connection_builders import RAW_READ, Runtime
 from evidence_builders import Place, Scene, steady
 from judging import cleared, finding, is_silent_without, not_judged
-from leadline.evidence.kinds import Listener
+from leadline.evidence.kinds import Listener, RetentionRoot
 from leadline.model import Severity
 from leadline.rules.gor.goroutine_keeps_connection import RULE
 
@@ -171,6 +171,41 @@ def test_a_parked_reader_that_no_layer_recognised_counts() -> None:
     for life in place.lives:
         runtime.reader(life, *READER, moved=None)
     assert finding(RULE, runtime.evidence()).count == 23
+
+
+def kept(count: int, *, searched: int, goroutines: int = 0) -> Runtime:
+    """Return connections on which nobody waits, and goroutines whose stacks refer to those that were searched."""
+    scene = Scene(window_s=20.0)
+    place = scene.place("tcp", "dialed", function="main.connect")
+    place.all(steady(count, 0.2, 19.5))
+    runtime = Runtime(scene)
+    for index, life in enumerate(place.lives):
+        runtime.use(life, read_deadline_mono_ns=0)
+        goid = 500 + index % (goroutines or count)
+        if index < (goroutines or count):
+            runtime.go("runtime.gopark", "main.pay:36", state="chan receive", moved=None, goid=goid)
+        if index < searched:
+            root = RetentionRoot(kind="goroutine", goid=goid, function="main.pay")
+            runtime.retain(life, "reachable", root)
+    return runtime
+
+
+def test_goroutines_whose_stack_refers_to_the_connection_are_found() -> None:
+    found = finding(RULE, kept(23, searched=23).evidence())
+    assert found.title.startswith(
+        "23 goroutines parked at main.pay (main.go:36) keep 23 connections of main.connect"
+    )
+    assert found.confidence == pytest.approx(0.807)
+    assert "goroutine 500 is parked in main.pay at main.go:36 (chan receive)" in found.because[0].says
+    assert "left over from an earlier call" in found.against[-1].says
+
+
+def test_those_that_were_not_searched_are_held_to_be_alike() -> None:
+    assert finding(RULE, kept(100, searched=64).evidence()).count == 100
+
+
+def test_a_goroutine_that_refers_to_many_is_their_registry_and_healthy_here() -> None:
+    assert cleared(RULE, kept(23, searched=23, goroutines=2).evidence())
 
 
 def test_one_look_is_not_judged() -> None:

@@ -115,7 +115,7 @@ def test_bodies_that_a_goroutine_hands_on_are_healthy(state: str, moved: bool) -
     runtime = Runtime(scene)
     for life in place.lives:
         copier = runtime.go("net.(*conn).Write", "io.Copy", "main.proxy:9", state=state, moved=moved)
-        runtime.client(life, "body-held", owner_goid=copier)
+        runtime.client(life, "body-held", known_to_goids=(copier,))
     assert cleared(RULE, runtime.evidence())
 
 
