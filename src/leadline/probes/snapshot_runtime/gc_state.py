@@ -1,7 +1,7 @@
 """The state of the scheduler and the collector: how many may run, how many threads, when the last collection was.
 
-What only a symbol leads to is None in stripped programs; the heap is found without one (``spans.find_heap``), and with it the
-number of collections.
+In stripped programs the heap and the collector's state are found by their shape (``spans.search_heap``, ``gc_scan``); what only a
+symbol leads to is None.
 
 Source: Go, src/runtime/{proc,mgc,mgcpacer,mheap,mstats}.go.
 """
@@ -12,6 +12,8 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from leadline.model import AccessError
+from leadline.probes.snapshot_runtime.gc_scan import search_pacer, search_stats
+from leadline.probes.snapshot_runtime.spans import find_heap
 
 if TYPE_CHECKING:
     from leadline.probes.snapshot_runtime.process import OpenedProcess
@@ -42,7 +44,7 @@ def read_gc(process: OpenedProcess, *, heap: int | None = None) -> GcState:
 
     Args:
         process: the process.
-        heap: address of ``runtime.mheap_`` where it was found without a symbol; None when it was not searched.
+        heap: address of ``runtime.mheap_`` where it is known already.
 
     Raises:
         TargetGone: it has ended. NotPermitted.
@@ -92,15 +94,20 @@ def _collections(process: OpenedProcess, heap: int | None) -> tuple[int | None, 
     if stats is not None and count_at is not None and last_at is not None:
         return _number(process, stats + count_at, "<I"), _number(process, stats + last_at, "<Q")
     sweep_at = process.offsets.get("mheap.sweepgen")
+    heap = find_heap(process) if heap is None else heap
     if heap is None or sweep_at is None:
         return None, None
     sweeps = _number(process, heap + sweep_at, "<I")
-    return None if sweeps is None else sweeps // _SWEEPS_PER_CYCLE, None
+    if sweeps is None or sweeps < _SWEEPS_PER_CYCLE:
+        return sweeps, sweeps
+    cycles = sweeps // _SWEEPS_PER_CYCLE
+    stats = search_stats(process, cycles)
+    return cycles, None if stats is None or last_at is None else _number(process, stats + last_at, "<Q")
 
 
 def _pacer(process: OpenedProcess) -> tuple[int | None, int | None, int | None]:
     """Return live bytes, the goal where GOGC alone decides it, and GOGC."""
-    pacer = process.symbol("runtime.gcController")
+    pacer = process.symbol("runtime.gcController") or search_pacer(process)
     if pacer is None:
         return None, None, None
     live = _field(process, pacer, "heapLive", "<Q")

@@ -175,6 +175,7 @@ class Found:
         pools: with ids from 1 in order of arrival.
         objects: what goroutines wait for, with ids from 1 in order of arrival.
         waits_on: ids of objects by goroutine number.
+        addresses: of objects by id, to ask the heap who else can reach them; never put into evidence.
         gaps: what could not be read and why.
         unix_minus_mono_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC at the look, for moments that Go notes by the wall clock; None
             when unknown.
@@ -185,5 +186,6 @@ class Found:
     pools: list[Pool] = field(default_factory=list)
     objects: list[WaitObject] = field(default_factory=list)
     waits_on: dict[int, list[int]] = field(default_factory=dict)
+    addresses: dict[int, int] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     unix_minus_mono_ns: int | None = None
