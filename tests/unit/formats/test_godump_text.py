@@ -96,7 +96,8 @@ def test_what_a_target_calls_things_cannot_forge_lines() -> None:
     assert "\x1b" not in text
 
 
-WORDS = st.text(max_size=20).filter(lambda text: not any("\ud800" <= one <= "\udfff" for one in text))
+# A fixed alphabet: Hypothesis would write a cache of all characters, which the guard of pure rooms refuses.
+WORDS = st.text("ab z09._/-,:{}[]\"\\'\n\r\t\x00\x1b\x7f\xe9\u202e\ufffd\U0001f600", max_size=12)
 
 
 @given(st.dictionaries(WORDS, WORDS, max_size=3))
