@@ -28,7 +28,7 @@ VERSION = "go1.26.8"
 BSS = 0x700000
 HEAP = 0xC000000000
 STACKS = 0xC800000000
-STACK_BYTES = 2048
+STACK_BYTES = 8192
 TYPES = 0x650000
 MACHINE = os.uname().machine
 _MACHINE_NUMBERS = {"x86_64": 62, "aarch64": 183}
@@ -42,7 +42,7 @@ def function(name: str, stack: int = 24, *, flags: int = 0, function_id: int = 0
         64,
         files=[(64, 0)],
         lines=[(64, 7)],
-        stack=[(4, 0), (64, stack)],
+        stack=[(4, 0), (64, stack)] if stack else [(64, 0)],
         flags=flags,
         function_id=function_id,
     )

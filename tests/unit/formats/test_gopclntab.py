@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elf_samples import GoFunctionSample, InlinedSample, make_go_table
-from leadline.formats.gopclntab import GoFrame, GoLineTable, parse_header
+from leadline.formats.gopclntab import GoCode, GoFrame, GoLineTable, parse_header
 from leadline.model import Malformed
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ MAIN = GoFunctionSample(
 )
 PLAIN = GoFunctionSample("lib.(*T).Method", 32, files=[(24, 1)], lines=[(24, 100)], start_line=99)
 WRAPPED = GoFunctionSample("lib.(*T).Method-fm", 16, files=[(16, 1)], lines=[(16, 100)], function_id=WRAPPER)
+TOP = GoFunctionSample("runtime.goexit", 16, files=[(16, 1)], lines=[(16, 100)], stack=[(16, 0)], flags=1)
+MOVER = GoFunctionSample("runtime.gogo", 16, files=[], lines=[], stack=[(4, 0), (12, 24), (16, 0)], flags=2)
 FUNCTIONS = [MAIN, PLAIN, WRAPPED]
 BOTH = pytest.mark.parametrize("magic", [0xFFFFFFF0, 0xFFFFFFF1], ids=["1.18", "1.20"])
 
@@ -212,3 +214,19 @@ def test_any_bytes_give_a_table_or_malformed(tail: bytes, magic: int) -> None:
         except Malformed:
             continue
         ask_everything(table)
+
+
+@BOTH
+def test_code_tells_what_a_stack_walk_needs(magic: int) -> None:
+    table = table_of(magic, [TOP, MOVER, PLAIN])
+    assert table.code_at(TEXT) == GoCode(TEXT, "runtime.goexit", 0, is_top=True, moves_stack=False)
+    assert table.code_at(TEXT + 16 + 8) == GoCode(
+        TEXT + 16, "runtime.gogo", 24, is_top=False, moves_stack=True
+    )
+    found = [table.code_at(TEXT + at) for at in (16, 19, 20, 27, 28, 31)]
+    assert [code.stack_delta for code in found if code is not None] == [0, 0, 24, 24, 0, 0]
+    plain = table.code_at(TEXT + 40)
+    assert plain is not None
+    assert (plain.stack_delta, plain.is_top, plain.moves_stack) == (None, False, False)
+    assert table.code_at(TEXT - 1) is None
+    assert table.code_at(TEXT + 64) is None
