@@ -50,7 +50,7 @@ _AS_ROOT = "run as root, or with CAP_BPF and CAP_PERFMON; `leadline capabilities
 _GOROUTINES = (
     "leave out --no-runtime, and run as root or with CAP_SYS_PTRACE on a program built with Go 1.21 or later"
 )
-_MADE = frozenset({"acquired", "caller"})
+_TELLING_ROLES = (frozenset({"acquired", "caller"}), frozenset({"parked"}))
 _WORDS: dict[type[msgspec.Struct], tuple[str, str]] = {
     Window: ("the observed window", "collect the case with leadline"),
     Birthplace: (
@@ -217,12 +217,18 @@ def _candidates(finding: Finding, findings: list[Finding]) -> list[int]:
 
 
 def _is_of_one_place(finding: Finding, other: Finding) -> bool:
-    """Return whether two findings name a place in common that made their descriptors, or one of them names none."""
-    places = [
-        {(site.function, site.file, site.line) for site in one.sites if site.role in _MADE}
-        for one in (finding, other)
-    ]
-    return not all(places) or not places[0].isdisjoint(places[1])
+    """Return whether two findings name a place in common: one that made their descriptors, else one where goroutines wait.
+
+    Where one of both names none, they may be of one place.
+    """
+    for roles in _TELLING_ROLES:
+        mine, theirs = (
+            {(site.function, site.file, site.line) for site in one.sites if site.role in roles}
+            for one in (finding, other)
+        )
+        if mine and theirs:
+            return not mine.isdisjoint(theirs)
+    return True
 
 
 def _rank(finding: Finding) -> tuple[int, float, int, str, str]:

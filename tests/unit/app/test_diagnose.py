@@ -152,6 +152,7 @@ def test_a_leak_is_explained_only_by_what_names_its_place_or_none() -> None:
         ((at("main.a"),), "HTP101"),
         ((at("main.b"),), None),
         ((at("main.wait", "parked"),), "HTP101"),
+        ((at("main.elsewhere", "parked"),), None),
         ((at("main.b"), at("main.wait", "parked")), None),
         ((), "HTP101"),
     ):
