@@ -141,7 +141,7 @@ def test_a_process_that_ends_meanwhile_is_gone() -> None:
     def end(_: str, *, limit_bytes: int = 0) -> bytes:
         raise TargetGone(f"it has ended ({limit_bytes})")
 
-    target.read_proc = end  # type: ignore[method-assign]  # the process ends between two calls
+    target.read_proc = end  # type: ignore[method-assign,assignment]  # the process ends between two calls
     _, goroutines, _ = runtime_evidence(target.host, process, look)
     assert len(goroutines) == 8
     with pytest.raises(TargetGone):

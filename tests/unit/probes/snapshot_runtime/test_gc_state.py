@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline.formats.gooffsets import lookup
+from leadline.host.recorded import ManualClock
 from leadline.model import TargetGone
 from leadline.probes.snapshot_runtime.gc_state import GcState, read_gc
 from leadline.probes.snapshot_runtime.memory import ProcessMemory
@@ -34,6 +35,7 @@ class Runtime:
     raw: bytearray = field(default_factory=lambda: bytearray(0x20000))
     settings: dict[str, str] = field(default_factory=lambda: {"CGO_ENABLED": "0"})
     threads: int = 3
+    clock: ManualClock = field(default_factory=ManualClock)
 
     def read_memory(self, pid: int, address: int, size: int) -> bytes:
         assert pid == 7
