@@ -24,6 +24,9 @@ RULES: dict[str, str] = {
     "FDL603": "leadline.rules.fdl.close_wait_ignored",
     "FDL604": "leadline.rules.fdl.recovered_panic_without_close",
     "GOR101": "leadline.rules.gor.goroutine_keeps_connection",
+    "GOR201": "leadline.rules.gor.goroutine_leak",
+    "GOR202": "leadline.rules.gor.lock_cycle",
+    "GOR301": "leadline.rules.gor.starved_database_pool",
     "HTP101": "leadline.rules.htp.response_body_held",
     "HTP102": "leadline.rules.htp.transport_per_request",
     "HTP103": "leadline.rules.htp.silent_or_slow_clients",
@@ -31,6 +34,8 @@ RULES: dict[str, str] = {
     "NET101": "leadline.rules.net.accept_queue_full",
     "OBS101": "leadline.rules.obs.lost_events",
     "OBS102": "leadline.rules.obs.missing_rights",
+    "SCH101": "leadline.rules.sch.runnable_pile_up",
+    "SCH102": "leadline.rules.sch.threads_pinned_in_syscalls",
     "TLS101": "leadline.rules.tls.silent_tls_handshakes",
     "TLS102": "leadline.rules.tls.failed_handshake_kept",
 }
