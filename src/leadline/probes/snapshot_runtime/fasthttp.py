@@ -1,7 +1,7 @@
 """Connections of github.com/valyala/fasthttp servers.
 
-Each connection has a goroutine in ``(*Server).serveConn``. It reads the first request at once, and waits for the first byte of a
-further one in serveConn itself; nobody reads during a handler, so that the descriptor comes from the net.Conn in serveConn's frame.
+Each connection has a goroutine in ``(*Server).serveConn``. It reads the first request at once, and waits for the first byte of
+a further one in serveConn itself; nobody reads during a handler, so that the descriptor comes from the net.Conn in its frame.
 
 Source: github.com/valyala/fasthttp, server.go (serveConn), header.go (RequestHeader.Read).
 """

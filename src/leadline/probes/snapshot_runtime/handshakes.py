@@ -33,6 +33,17 @@ _SERVER = (
     "crypto/tls.(*Conn).readClientHello",
     "crypto/tls.(*serverHandshakeState",
 )
+_WAITS = frozenset(
+    f"crypto/tls.{name}"
+    for name in (
+        "(*atLeastReader).Read",
+        "(*Conn).write",
+        "(*Conn).flush",
+        "(*Conn).readFromUntil",
+        "(*Conn).writeRecordLocked",
+    )
+)
+"""What of crypto/tls itself reads from and writes to the connection."""
 _RECORDS = ("crypto/tls.", "io.", "bytes.")
 
 
@@ -72,11 +83,12 @@ def handshake_role(functions: Sequence[str]) -> str | None:
     Args:
         functions: full names, leaf first.
 
-    >>> handshake_role(["net.(*conn).Read", "crypto/tls.(*Conn).readClientHello", "crypto/tls.(*Conn).handshakeContext"])
+    >>> record = ["net.(*conn).Read", "crypto/tls.(*atLeastReader).Read", "crypto/tls.(*Conn).readRecord"]
+    >>> handshake_role([*record, "crypto/tls.(*Conn).readClientHello", "crypto/tls.(*Conn).handshakeContext"])
     'server'
     """
     first = next((k for k, name in enumerate(functions) if name.startswith("crypto/tls.")), None)
-    if first is None:
+    if first is None or functions[first] not in _WAITS:
         return None
     role = None
     for name in functions[first:]:
