@@ -197,5 +197,11 @@ def test_reach_tells_variables_from_goroutines_and_from_nobody(keeper: programs.
     alone = Counter(reach(index, sends, {channel: [goid] for channel, goid in sends.items()}).values())
     assert alone["nobody"] >= len(sends) - 1, "one may still stand in a slot that is no longer used"
     assert alone.keys() <= {"nobody", "goroutine"}
+    twice: dict[int, str] = {}
+    assert (
+        retain(process, look, [], waits={channel: [goid] for channel, goid in sends.items()}, reached=twice)
+        == []
+    )
+    assert Counter(twice.values()) == alone
     if by_channel:
         assert reach(index, [by_channel]) == {by_channel: "global"}

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["search_pacer", "search_stats"]
 
-_CHUNK_WORDS = 1 << 20
-_MAX_BYTES = 256 << 20
+_CHUNK_WORDS = 1 << 17
+_MAX_BYTES = 8 << 20  # the linker puts small variables first
 _CLOCK_TOLERANCE_NS = 2_000_000_000  # the wall clock may have been corrected since
 _HEAP_MINIMUM = 4 << 20
 _MAX_GOGC = 1_000_000

@@ -65,6 +65,8 @@ def retain(
     cap_bytes: int = CAP_BYTES,
     progress: Callable[[float], None] | None = None,
     gaps: list[Gap] | None = None,
+    waits: Mapping[int, Collection[int]] | None = None,
+    reached: dict[int, str] | None = None,
 ) -> list[Retention]:
     """Return why each descriptor's connection is reachable, or that it is not.
 
@@ -75,6 +77,8 @@ def retain(
         cap_bytes: refuse when more memory than this would have to be read.
         progress: called with the part of the search that is done, 0 to 1.
         gaps: takes a gap for descriptors about which nothing could be decided; these are left out of the answer.
+        waits: by address of an object the numbers of the goroutines that wait for it: who else can reach it is asked too.
+        reached: takes the answers, as ``reach`` gives them; ``nobody`` only when two searches agree.
 
     Raises:
         Unsupported: the heap was not found or is larger than the cap; the remedy names how to allow more.
@@ -82,22 +86,23 @@ def retain(
         TargetGone: the process has ended.
     """
     wanted = list(dict.fromkeys(fds))
-    polled = _polled(process)
     answers: dict[int, Retention] = {}
     misses: dict[int, int] = {}
     doubts: dict[int, str] = {}
+    waiting = dict(waits or {})
     for search in range(_SEARCHES):
         open_fds = [fd for fd in wanted if fd not in answers]
-        if not open_fds:
+        if not open_fds and not waiting:
             break
-        if search:
-            polled = _polled(process)
+        polled = _polled(process)
         index = build_index(
             process,
             cap_bytes=cap_bytes,
+            interest=waiting,
             off_heap=[polled[fd].address for fd in open_fds if fd in polled],
             progress=progress if not search else None,
         )
+        waiting = _ask(index, waiting, {} if reached is None else reached, is_first=not search)
         one = _Search(process, look, index, polled)
         anchors = one.anchors(open_fds)
         one.climb(anchors)
@@ -123,6 +128,18 @@ def retain(
             )
         )
     return [answers[fd] for fd in wanted if fd in answers]
+
+
+def _ask(
+    index: HeapIndex, waits: Mapping[int, Collection[int]], reached: dict[int, str], *, is_first: bool
+) -> dict[int, Collection[int]]:
+    """Put who can reach objects into ``reached``; return those that must be asked once more."""
+    found = reach(index, waits, waits)
+    again = {
+        address: goids for address, goids in waits.items() if is_first and found.get(address) == "nobody"
+    }
+    reached.update((address, answer) for address, answer in found.items() if address not in again)
+    return again
 
 
 def _polled(process: OpenedProcess) -> dict[int, _Polled]:

@@ -28,7 +28,7 @@ _IN_USE, _MANUAL = 1, 2  # mSpanInUse, mSpanManual
 _MAX_SPANS = 1 << 24
 _SAMPLES = 64
 _TRIES = 3
-_CHUNK_WORDS = 1 << 21
+_CHUNK_WORDS = 1 << 17
 _MAX_ADDRESS = 1 << 48
 
 

@@ -120,6 +120,7 @@ def _tell(process: GoProcess, look: Look, waits: list[_Waits], found: Found) -> 
         name = process.variable_at(variable) or "" if variable is not None else ""
         reachable = "global" if variable is not None else "goroutine" if holders else None
         number = len(found.objects) + 1
+        found.addresses[number] = one.address
         found.objects.append(
             WaitObject(
                 id=number,
