@@ -44,6 +44,9 @@ _CALL_BYTES = 5
 _REACH_BYTES = 48
 """How far before a call of Lock or Unlock the compiler puts what is locked."""
 _SPILL_BYTES = 80
+_GLOBAL_REACH = 256
+_MAX_NAMES = 512
+"""Words before a lock that may be where its object begins."""
 _INNER = {"mutex": 0, "rwmutex": 16}
 """Where in a lock inlined code counts: Mutex.state, RWMutex.readerCount."""
 # ModRM with a base register: without displacement (not RIP-relative), with one of a byte, with one of four.
@@ -202,15 +205,18 @@ def holders_of(process: GoProcess, look: Look, locks: Sequence[Lock], words: Sta
     for lock in locks:
         low, high = lock.address, lock.address + _size(process, lock)
         is_global = _is_global(process, lock.address)
-        base = lock.address if is_global or spans is None else spans.base(lock.address) or lock.address
-        names = np.arange(base, lock.address + 1, 8, dtype=np.uint64)[:512]
-        rows = words.rows_with(names)
-        held = (
-            _by_code(look, frames, lock, low, high)
-            if is_global
-            else _by_frame(look, frames, lock, base, words, rows=rows)
-        )
+        if is_global:
+            # It may lie in a variable that is reached by a pointer: how far into it the code must tell.
+            base = lock.address - _GLOBAL_REACH
+        else:
+            base = lock.address if spans is None else spans.base(lock.address) or lock.address
+        rows = words.rows_with(np.arange(base, lock.address + 1, 8, dtype=np.uint64)[-_MAX_NAMES:])
+        held = _by_code(look, frames, lock, low, high) if is_global else Held((), by_code=False)
         if not held.holders:
+            held = _by_frame(look, frames, lock, base, words, rows=rows)
+        if not held.holders:
+            if is_global:
+                rows = rows[words.words[rows] == lock.address]
             known = dict.fromkeys(i for i in words.owners[rows].tolist() if i not in lock.waiters)
             held = Held(tuple(known)[:MAX_HOLDERS], by_code=False)
         if held.holders:
