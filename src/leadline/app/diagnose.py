@@ -109,8 +109,9 @@ def diagnose(evidence: Evidence, rules: Sequence[Rule] | None = None) -> Diagnos
     cleared: list[Cleared] = []
     not_judged: list[NotJudged] = []
     gaps: list[Gap] = []
+    seen: dict[type[msgspec.Struct], tuple[Any, ...] | None] = {}
     for rule in _all_rules() if rules is None else rules:
-        for verdict in _judge(rule, evidence, gaps):
+        for verdict in _judge(rule, evidence, gaps, seen):
             if isinstance(verdict, Finding):
                 findings.append(verdict)
             elif isinstance(verdict, Cleared):
@@ -157,12 +158,22 @@ def _kinds_of(needs: type[Any]) -> tuple[tuple[str, type[msgspec.Struct], bool],
     return tuple(found)
 
 
-def _judge(rule: Rule, evidence: Evidence, gaps: list[Gap]) -> Iterable[Finding | Cleared | NotJudged]:
-    """Return a rule's verdicts, or one NotJudged when a need is missing or the rule fails."""
+def _judge(
+    rule: Rule,
+    evidence: Evidence,
+    gaps: list[Gap],
+    known: dict[type[msgspec.Struct], tuple[Any, ...] | None],
+) -> Iterable[Finding | Cleared | NotJudged]:
+    """Return a rule's verdicts, or one NotJudged when a need is missing or the rule fails.
+
+    All rules get the very same records (``known``), so that what they join need be joined once only.
+    """
     info = rule.info
     seen: dict[str, Any] = {}
     for name, kind, required in _kinds_of(rule.needs):
-        records = evidence.get(kind)
+        if kind not in known:
+            known[kind] = evidence.get(kind)
+        records = known[kind]
         if records is None and required:
             missing, remedy = _WORDS[kind]
             return [NotJudged(code=info.code, name=info.name, missing=missing, remedy=remedy)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from leadline.evidence.kinds import (
     Birthplace,
@@ -353,53 +354,16 @@ class OwnerBook:
         sockets: Iterable[SocketState] | None = None,
         birthplaces: Iterable[Birthplace] | None = None,
     ) -> OwnerBook:
-        """Return the owners of what was observed; None counts as not observed."""
-        looked = {one.pid: one.last_mono_ns for one in runtimes or ()}
-        goroutine_of = {(one.pid, one.goid): one for one in goroutines or ()}
-        use_of = {(one.pid, one.fd): one for one in uses or ()}
-        connection_of = {(one.pid, one.fd): one for one in connections or ()}
-        frames_of = {(one.pid, one.id): one.frames for one in stacks or ()}
-        pool_of = {one.id: one for one in pools or ()}
-        retention_of = {(one.pid, one.fd): one for one in retentions or ()}
-        descriptor_of = {(one.pid, one.fd): one for one in descriptors or () if not one.at_exit}
-        socket_of = {one.inode: one for one in sockets or () if one.when == "end"}
-        place_of = {one.id: one for one in birthplaces or ()}
-        owners = {}
-        for pid, fd in {**use_of, **connection_of, **retention_of, **descriptor_of}:
-            use, connection = use_of.get((pid, fd)), connection_of.get((pid, fd))
-            found = tuple(
-                goroutine_of[pid, goid] for goid in _goids(use, connection) if (pid, goid) in goroutine_of
-            )
-            first = found[0] if found else None
-            retention = retention_of.get((pid, fd))
-            keeper = None if first is not None else goroutine_of.get((pid, _keeper(retention)))
-            known_to = () if connection is None else connection.known_to_goids
-            descriptor = descriptor_of.get((pid, fd))
-            inode = (
-                None
-                if descriptor is None or descriptor.inode is None or not descriptor.kind.is_socket
-                else descriptor.inode
-            )
-            place = None if descriptor is None else descriptor.birthplace
-            owners[pid, fd] = Owner(
-                pid=pid,
-                fd=fd,
-                use=use,
-                connection=connection,
-                goroutine=first,
-                goroutines=found,
-                frames=_frames(first, frames_of),
-                pool=None if connection is None or connection.pool is None else pool_of.get(connection.pool),
-                retention=retention,
-                descriptor=descriptor,
-                socket=None if inode is None else socket_of.get(inode),
-                birthplace=None if place is None else place_of.get(place),
-                looked_mono_ns=looked.get(pid),
-                known_to=tuple(goroutine_of[pid, goid] for goid in known_to if (pid, goid) in goroutine_of),
-                keeper=keeper,
-                keeper_frames=_frames(keeper, frames_of),
-            )
-        return cls(owners, frozenset(looked))
+        """Return the owners of what was observed; None counts as not observed.
+
+        Asked again for the same records it answers with the same book: all rules of one diagnosis share it.
+        """
+        parts = (
+            runtimes, goroutines, uses, connections, stacks, pools, retentions, descriptors, sockets, birthplaces,
+        )  # fmt: skip
+        if all(part is None for part in parts):
+            return cls({}, frozenset())
+        return _book(_Parts(None if part is None else tuple(part) for part in parts))
 
     @classmethod
     def of_evidence(cls, evidence: Evidence) -> OwnerBook:
@@ -439,6 +403,73 @@ class OwnerBook:
         return self.get(pid, fd).describe()
 
 
+class _Parts(tuple[Any, ...]):
+    """Records of each kind, equal only to the very same ones: to compare them by value would cost more than to join them."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Parts) and all(
+            mine is theirs for mine, theirs in zip(self, other, strict=True)
+        )
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self)))
+
+
+@lru_cache(maxsize=1)
+def _book(parts: _Parts) -> OwnerBook:
+    runtimes, goroutines, uses, connections, stacks, pools, retentions, descriptors, sockets, birthplaces = (
+        parts
+    )
+    looked = {one.pid: one.last_mono_ns for one in runtimes or ()}
+    goroutine_of = {(one.pid, one.goid): one for one in goroutines or ()}
+    use_of = {(one.pid, one.fd): one for one in uses or ()}
+    connection_of = {(one.pid, one.fd): one for one in connections or ()}
+    frames_of = {(one.pid, one.id): one.frames for one in stacks or ()}
+    pool_of = {one.id: one for one in pools or ()}
+    retention_of = {(one.pid, one.fd): one for one in retentions or ()}
+    descriptor_of = {(one.pid, one.fd): one for one in descriptors or () if not one.at_exit}
+    socket_of = {one.inode: one for one in sockets or () if one.when == "end"}
+    place_of = {one.id: one for one in birthplaces or ()}
+    owners = {}
+    for pid, fd in {**use_of, **connection_of, **retention_of, **descriptor_of}:
+        use, connection = use_of.get((pid, fd)), connection_of.get((pid, fd))
+        found = tuple(
+            goroutine_of[pid, goid] for goid in _goids(use, connection) if (pid, goid) in goroutine_of
+        )
+        first = found[0] if found else None
+        retention = retention_of.get((pid, fd))
+        keeper = None if first is not None else goroutine_of.get((pid, _keeper(retention)))
+        known_to = () if connection is None else connection.known_to_goids
+        descriptor = descriptor_of.get((pid, fd))
+        inode = (
+            None
+            if descriptor is None or descriptor.inode is None or not descriptor.kind.is_socket
+            else descriptor.inode
+        )
+        place = None if descriptor is None else descriptor.birthplace
+        owners[pid, fd] = Owner(
+            pid=pid,
+            fd=fd,
+            use=use,
+            connection=connection,
+            goroutine=first,
+            goroutines=found,
+            frames=_frames(first, frames_of),
+            pool=None if connection is None or connection.pool is None else pool_of.get(connection.pool),
+            retention=retention,
+            descriptor=descriptor,
+            socket=None if inode is None else socket_of.get(inode),
+            birthplace=None if place is None else place_of.get(place),
+            looked_mono_ns=looked.get(pid),
+            known_to=tuple(goroutine_of[pid, goid] for goid in known_to if (pid, goid) in goroutine_of),
+            keeper=keeper,
+            keeper_frames=_frames(keeper, frames_of),
+        )
+    return OwnerBook(owners, frozenset(looked))
+
+
 def _keeper(retention: Retention | None) -> int:
     """Return the goroutine by which a connection is reached most directly, -1 when it is none."""
     if retention is None or not retention.roots or retention.roots[0].kind != "goroutine":
@@ -457,11 +488,12 @@ def _frames(
 
 def _goids(use: DescriptorUse | None, connection: Connection | None) -> tuple[int, ...]:
     """Return the goroutines of a descriptor, the one to name first, each once."""
-    found: list[int | None] = []
+    found: dict[int | None, None] = {}
     if connection is not None:
-        found.append(connection.owner_goid)
+        found[connection.owner_goid] = None
     if use is not None:
-        found += [use.reader_goid, use.writer_goid, *use.syscall_goids]
+        found[use.reader_goid] = found[use.writer_goid] = None
+        found.update(dict.fromkeys(use.syscall_goids))
     if connection is not None:
-        found += connection.goids
-    return tuple(dict.fromkeys(goid for goid in found if goid is not None))
+        found.update(dict.fromkeys(connection.goids))
+    return tuple(goid for goid in found if goid is not None)

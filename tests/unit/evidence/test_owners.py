@@ -8,7 +8,7 @@ import pytest
 
 from connection_builders import RAW_READ, Runtime, frames
 from evidence_builders import PID, Life, Scene
-from leadline.evidence.kinds import RetentionRoot
+from leadline.evidence.kinds import DescriptorUse, Goroutine, RetentionRoot
 from leadline.evidence.owners import Hold, Owner, OwnerBook, reading_frame, waiting_frame
 
 
@@ -236,6 +236,18 @@ def test_a_book_lists_all_descriptors_in_order_and_knows_whose_goroutines_were_r
     assert (len(book), book.was_read(PID), book.was_read(PID + 1)) == (3, True, False)
     assert book.describe(PID, 99) == "nothing is known of its owner"
     assert not OwnerBook.of_evidence(scene.evidence()).was_read(PID)
+
+
+def test_the_same_records_are_joined_once_and_others_anew() -> None:
+    runtime, life = one()
+    runtime.reader(life)
+    evidence = runtime.evidence()
+    goroutines, uses = evidence.all(Goroutine), evidence.all(DescriptorUse)
+    book = OwnerBook.of(goroutines=goroutines, uses=uses)
+    assert OwnerBook.of(goroutines=goroutines, uses=uses) is book
+    assert OwnerBook.of(goroutines=goroutines) is not book
+    assert OwnerBook.of(goroutines=evidence.all(Goroutine), uses=uses) is not book
+    assert len(OwnerBook.of()) == 0
 
 
 def test_frames_to_read_are_the_programs_own_then_a_modules() -> None:
