@@ -1,7 +1,7 @@
 r"""The text of a dump without what carried it: compression, encodings, line prefixes of loggers and container engines.
 
 >>> line = b"2026-01-02T03:04:05.123Z stderr F goroutine 1 [running]:\n2026-01-02T03:04:05.9Z stderr F main.main()\n"
->>> plain_text(line)[0]
+>>> plain_text(line)
 b'goroutine 1 [running]:\nmain.main()\n'
 """
 
@@ -13,7 +13,7 @@ from collections import Counter
 
 from leadline.model import Gap, GapReason, Malformed
 
-__all__ = ["MAX_TEXT_BYTES", "plain_text"]
+__all__ = ["MAX_TEXT_BYTES", "is_binary", "plain_text", "unpacked"]
 
 MAX_TEXT_BYTES = 2 << 30
 SOURCE = "goroutine dump"
@@ -26,6 +26,7 @@ _ANSI = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\
 _HEAD = re.compile(rb"goroutine \d{1,19}(?: gp=\w+ m=[\w-]+(?: mp=\w+)?)? \[[^\]\n]{1,200}\][^\n]{0,1000}?:")
 _COUNTS = re.compile(rb"goroutine(?:leak)? profile: total \d{1,12}")
 _DOCKER = re.compile(rb'^\{"log":"((?:[^"\\\n]|\\.)*?)(?:\\r)?(?:\\n)?","[^\n]*\}$', re.MULTILINE)
+_CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a]")
 _ONE_LINE = re.compile(rb"goroutine \d{1,19} \[[^\]\n]{1,200}\]:\\n")
 _JSON_ESCAPE = re.compile(rb'\\(u00[0-7][0-9a-fA-F]|[nrt"\\/])')
 _JSON_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
@@ -35,22 +36,28 @@ _MONTH_OR_DAY = re.compile(
 )
 
 
-def plain_text(content: bytes) -> tuple[bytes, list[Gap]]:
-    """Return the lines of a dump as Go printed them, UTF-8 with LF, and what is damaged.
+def unpacked(content: bytes) -> tuple[bytes, list[Gap]]:
+    """Return what gzip holds, or the content itself, and what is damaged.
 
     Raises:
-        Malformed: compressed data that is damaged from its beginning on, or a binary profile.
+        Malformed: compressed data that is damaged from its beginning on.
     """
     gaps: list[Gap] = []
-    text = _decompressed(content, gaps) if content.startswith(_GZIP) else content
+    return (_decompressed(content, gaps) if content.startswith(_GZIP) else content), gaps
+
+
+def is_binary(content: bytes) -> bool:
+    """Return whether unpacked content is a binary profile rather than text."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return False
+    return _CONTROL.search(content, 0, 4096) is not None and not _has_head(content)
+
+
+def plain_text(text: bytes) -> bytes:
+    """Return the lines of a dump as Go printed them, UTF-8 with LF."""
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):  # PowerShell writes it for `>`
         text = text.decode("utf-16", errors="replace").encode()
     text = text.removeprefix(b"\xef\xbb\xbf")
-    if content.startswith(_GZIP) and b"\x00" in text[:4096] and not _has_head(text):
-        raise Malformed(
-            SOURCE,
-            "this is a binary profile, which has neither states nor goroutine numbers: ask for debug=2",
-        )
     if b"\x1b" in text:
         text = _ANSI.sub(b"", text)
     if b"\r" in text:
@@ -64,7 +71,7 @@ def plain_text(content: bytes) -> tuple[bytes, list[Gap]]:
         )
     if b"#011" in text:  # how rsyslog writes a tab
         text = text.replace(b"#011", b"\t")
-    return _without_prefixes(text), gaps
+    return _without_prefixes(text)
 
 
 def _decompressed(content: bytes, gaps: list[Gap]) -> bytes:

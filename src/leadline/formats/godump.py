@@ -1,8 +1,8 @@
 """Goroutine dumps as people have them: from net/http/pprof, SIGQUIT or a crash, of any Go version, with a log around them.
 
-Read are the text of ``debug=2`` and of the runtime's own tracebacks (one entry per goroutine), and of ``debug=1`` (counts per
-stack), also gzip-compressed. Line prefixes of loggers and container engines, terminal colours, CRLF, UTF-16 and other lines in
-between are taken off first. What is damaged becomes a gap; a file without any goroutine is Malformed.
+Read are the text of ``debug=2`` and of the runtime's own tracebacks (one entry per goroutine), of ``debug=1`` and of binary
+profiles (counts per stack), also gzip-compressed. Line prefixes of loggers and container engines, terminal colours, CRLF, UTF-16
+and other lines in between are taken off first. What is damaged becomes a gap; a file without any goroutine is Malformed.
 
 Grammar: runtime/traceback.go (goroutineheader, traceback2, printcreatedby, printAncestorTraceback, tracebackothers) and
 runtime/pprof/pprof.go (printCountProfile, printStackRecord) of Go 1.18 to 1.27.
@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from leadline.evidence.kinds import Goroutine, GoroutineGroup, Stack
-from leadline.formats.dumptext import plain_text
-from leadline.formats.framerole import RoleBook
+from leadline.formats.dumptext import is_binary, plain_text, unpacked
+from leadline.formats.framerole import RoleBook, shown_name
+from leadline.formats.goroutine_pprof import parse_goroutine_profile
 from leadline.model import Gap, GapReason, Malformed, SiteFrame
 
 __all__ = ["Dump", "parse_dumps"]
@@ -133,8 +134,12 @@ def parse_dumps(content: bytes, *, pid: int = 0) -> DumpFile:
     >>> one.goid, one.state, one.parent_goid, one.waited_ns // 60_000_000_000, dump.stacks[0].frames[0].function
     (7, 'chan send', 1, 5, 'main.f')
     """
-    text, gaps = plain_text(content)
-    reader = _Reader(pid, text, gaps)
+    plain, gaps = unpacked(content)
+    if is_binary(plain):
+        reader = _Reader(pid, b"", gaps)
+        reader.read_profile(plain)
+        return reader.result()
+    reader = _Reader(pid, plain_text(plain), gaps)
     reader.read()
     return reader.result()
 
@@ -204,6 +209,34 @@ class _Reader:
             start = begin.start() if begin else following.start() if following else len(self._text)
             self._read_counts(match, self._text[match.end() : start], is_end=start == len(self._text))
         self._read_stacks(self._text[start:] if start else self._text, is_end=True)
+
+    def read_profile(self, content: bytes) -> None:
+        """Read a binary profile: goroutines counted by stack."""
+        try:
+            stacks = parse_goroutine_profile(content)
+        except Malformed as error:
+            raise Malformed(
+                SOURCE, f"neither text nor a goroutine profile ({error.message})", sample=content
+            ) from error
+        files = {(file or "").encode() for stack in stacks for _, file, _, _ in stack.frames}
+        self._goroot = _goroot(b"".join(b"\t%s:1\n" % file for file in sorted(files)))
+        self._roles = RoleBook(None, self._goroot)
+        part = _Part(total=sum(stack.count for stack in stacks))
+        self._parts.append(part)
+        for stack in stacks:
+            frames = [
+                self._frame(
+                    shown_name(name).encode(),
+                    None if file is None else file.encode(),
+                    line,
+                    is_inlined=is_inlined,
+                )
+                for name, file, line, is_inlined in stack.frames
+            ]
+            number = self._stack(tuple(_shown(frames)), is_cut=False)
+            part.groups.append(
+                GoroutineGroup(pid=self._pid, stack=number, count=stack.count, labels=stack.labels)
+            )
 
     def result(self) -> DumpFile:
         parts = [part for part in self._parts if not part.is_empty]
@@ -410,7 +443,7 @@ class _Reader:
         is_system = _is_system(frames, created_by)
         if any(frame.function == "runtime.goexit" for frame in frames):
             # Printed with all frames of the runtime (SIGQUIT since Go 1.21): left out as debug=2 does, so that stacks compare.
-            frames = [frame for frame in frames if not _is_hidden(frame)] or frames
+            frames = _shown(frames)
         leaf = frames[0].function if frames else ""
         is_whole = pending is None and creator is None and bool(frames or created_by)
         stack = self._stack(tuple(frames), is_cut=is_cut) if frames else None
@@ -540,6 +573,11 @@ def _is_system(frames: list[SiteFrame], created_by: SiteFrame | None) -> bool:
     if roots[-1] in ("runtime.main", "runtime.handleAsyncEvent", "runtime.ensureSigM.func1"):
         return roots[-1] == "runtime.ensureSigM.func1"
     return created_by is not None and created_by.function.startswith("runtime.")
+
+
+def _shown(frames: list[SiteFrame]) -> list[SiteFrame]:
+    """Return the frames that ``debug=2`` prints; all where it would print none."""
+    return [frame for frame in frames if not _is_hidden(frame)] or frames
 
 
 def _is_hidden(frame: SiteFrame) -> bool:
