@@ -312,6 +312,9 @@ def render_dump(
         page.blank()
         _add_diff(page, diff, older=older, newer=view.title, limit=limit, verbose=verbose)
     elif not full:
+        if report.findings:
+            page.blank()
+            page.line(("goroutines by state and stack", "bold"))
         _add_groups(page, view.groups, limit=limit, verbose=verbose)
     _add_gaps(page, view)
     text = page.render(color=color)
