@@ -20,6 +20,7 @@ CONSEQUENCE_OF: dict[str, tuple[str, ...]] = {
     "FDL501": ("FDL502",),
     "FDL601": ("TLS102",),
     "FDL602": ("TLS102", "FDL604", "FDL102", "FDL101"),
+    "GOR201": ("GOR101", "FDL603"),
     "NET101": ("FDL302", "FDL301", *_KEPT, *_LEAKS),
 }
 """Code of a consequence to the codes of its possible causes, likeliest first.
@@ -27,7 +28,9 @@ CONSEQUENCE_OF: dict[str, tuple[str, ...]] = {
 A leak by births and deaths is the consequence of what the Go runtime tells of the same descriptors: why nobody closes them.
 """
 
-SAME_PLACE = frozenset({"FDL101", "FDL102", "FDL105", "FDL110", "FDL201", "FDL202", "FDL601", "FDL602"})
+SAME_PLACE = frozenset(
+    {"FDL101", "FDL102", "FDL105", "FDL110", "FDL201", "FDL202", "FDL601", "FDL602", "GOR201"}
+)
 """Consequences about the descriptors of one place: only a finding about the same place, or one that names none, explains them."""
 
 LARGEST_LEADS = frozenset({"FDL301", "FDL302"})

@@ -17,7 +17,7 @@ from leadline.app.cases import read_case
 from leadline.app.diagnose import Diagnosis, diagnose
 from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence import Evidence
-from leadline.evidence.kinds import Birthplace, Listener, Refusal, SocketState, Window
+from leadline.evidence.kinds import Birthplace, Listener, Refusal, SocketState, WaitObject, Window
 from leadline.model import Because, Finding, Layer, Severity, Site, Verdict
 from leadline.rules._causes import CONSEQUENCE_OF
 from leadline.rules._index import RULES
@@ -234,6 +234,30 @@ def test_what_the_runtime_tells_leads_and_the_leak_is_its_consequence(activity: 
     assert not diagnosis.gaps
     assert [(one.code, one.explained_by) for one in diagnosis.findings] == [(code, None), ("FDL101", code)]
     assert diagnosis.findings[0].severity is diagnosis.findings[1].severity
+
+
+def test_goroutines_that_keep_connections_are_one_finding_and_its_consequences() -> None:
+    """They wait for a channel that nobody serves, while more and more connections stay with them."""
+    scene = Scene(window_s=15.0, nofile_soft=200)
+    place = scene.place("tcp", "dialed", function="main.connect")
+    place.all(steady(30, 0.2, 14.8))
+    runtime = Runtime(scene)
+    for number, life in enumerate(place.lives, 1):
+        goid = runtime.go(
+            "runtime.gopark", "main.pay:36", state="chan receive", moved=None, is_new=True, waits_on=(number,)
+        )
+        runtime.objects.append(
+            WaitObject(id=number, pid=PID, kind="chan", receivers=(goid,), capacity=0, reachable="nobody")
+        )
+        runtime.use(life)
+        runtime.connection(life, "other", "tcp", "blocked", owner_goid=goid)
+    diagnosis = diagnose(runtime.evidence())
+    assert diagnosis.findings[0].code == "GOR101"
+    assert {one.code: one.explained_by for one in diagnosis.findings} == {
+        "GOR101": None,
+        "GOR201": "GOR101",
+        "FDL101": "GOR101",
+    }
 
 
 @pytest.mark.parametrize(("activity", "code"), [("first-byte", "HTP103"), ("tls-handshake", "TLS101")])

@@ -39,7 +39,6 @@ from leadline.rules.connections import (
     Group,
     Seen,
     at,
-    connections,
     healthy,
     reference,
     silence_of,
@@ -85,7 +84,7 @@ def judge(seen: Needs) -> Iterable[Verdict]:
     if verdicts:
         return verdicts
     read = sum(one.connection is not None and one.connection.activity == "body-reading" for one in clients)
-    reason = f"{connections(len(clients))} of HTTP clients and the like; {len(held)} with a body that nobody reads at the moment"
+    reason = f"{len(clients)} client connections; {len(held)} with a body that nobody reads at the moment"
     return [
         healthy(
             INFO,
