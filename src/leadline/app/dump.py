@@ -138,6 +138,17 @@ def dump_evidence(file: DumpFile, *, source: str = "dump") -> Evidence:
     evidence.put_all(Stack, last.stacks)
     for gap in file.gaps:
         evidence.gap(gap)
+    others = len(file.dumps) - len(run)
+    if others:
+        evidence.gap(
+            Gap(
+                what=f"{others} earlier {'dump' if others == 1 else 'dumps'} in the file",
+                reason=GapReason.DISABLED,
+                detail="of a process that ended with it, or of another form; the last dump is shown",
+                remedy="cut the file behind a dump to see it",
+                probe="goroutine dump",
+            )
+        )
     if file.lone:
         evidence.gap(
             Gap(

@@ -60,6 +60,7 @@ def test_a_dump_after_a_crash_is_of_another_process() -> None:
     assert runtime is not None
     assert (runtime.passes, runtime.first_goroutines, runtime.goroutines) == (1, None, 22)
     assert not any(one.is_new for one in evidence.all(Goroutine))
+    assert [gap.what for gap in evidence.all(Gap)] == ["1 earlier dump in the file"]
 
 
 def test_secrets_in_labels_and_in_the_cause_are_taken_out(tmp_path: Path) -> None:
