@@ -5,12 +5,14 @@ What it finds: a place that accepts TCP connections and keeps more and more of t
 Why it matters: the port stays open and looks healthy while descriptors run out; then accept fails with "too many open
 files" and new clients wait in the kernel's queue.
 
-Needs: births and deaths with stacks, the final descriptor table, socket states. Helps: limits, the table over time.
+Needs: births and deaths with stacks, the final descriptor table, socket states. Helps: limits, the table over time, the
+Go runtime (whether a goroutine is still there, and what keeps them reachable).
 
 How it decides: only connections count whose peer has closed (CLOSE_WAIT or CLOSE, with no segment for 1 s): the process
 was told and did not close. A connection whose peer is still there is what a server should have, however idle. On those
 that count, the survival test of FDL101 decides (5 or more, spread over 3 s or more, steady to the end); five that are
-at least 5 s old are enough also when no new ones come.
+at least 5 s old are enough also when no new ones come. Where the Go runtime was read, one whose goroutine runs at the end
+does not count, and one that nothing reaches and no goroutine waits on does, whether its peer is there or not.
 
 When it is wrong: handlers that work on for many seconds after their client has gone away, under a load that began in
 the window.

@@ -6,7 +6,7 @@ Why it matters: each one holds a descriptor here, one at the peer, and memory an
 every open, dial and accept fails with "too many open files".
 
 Needs: births and deaths with stacks, the final descriptor table. Helps: socket states (which connections are silent,
-unread or closed by the peer), limits (time left), the table over time.
+unread or closed by the peer), limits (time left), the table over time, the Go runtime (what each is used for).
 
 How it decides: survival of the birthplace's descriptors. At least 5 survivors must have outlived 1.5 times the age
 beyond which the others of that birthplace die (deaths beyond it: at most 5 % of the survivors), be spread in at least 3
@@ -16,8 +16,11 @@ chance of the final silence >= 0.0001). Before that, connections in use are take
 silent 0.25 s or more before a later dial, hold unread data for 1 s, or were closed by the peer; without socket states a
 pool needs 12 survivors. Without a pool, a connection on which data moved 1 s or more after the dial and in the younger
 half of its life is in use. Five whose peer closed and that are 5 s old are enough even when no new ones come.
-Confidence is 1 - exp(-n/4) for n such survivors, times 0.9 without any deaths, at most 0.99. Severity follows the time
-until the soft limit: critical below 10 min, high below a week, else medium.
+Where the Go runtime was read it has the last word: connections idle in a pool that they share, and those that a
+goroutine works with, do not count; answers that nobody reads, and connections without a goroutine, do. Confidence is
+1 - exp(-n/4) for n such survivors, times 0.9 without any deaths, at most 0.99; half of the doubt goes when 80 % have no
+goroutine or an answer that nobody reads, a tenth of the confidence where goroutines are parked on most. Severity follows
+the time until the soft limit: critical below 10 min, high below a week, else medium.
 
 When it is wrong: long-lived connections made one by one during the whole window by design (a new outbound websocket or
 broker session per user) and silent. A pool under many host names behind one address and port: it cannot reuse one for

@@ -7,13 +7,15 @@ Why it matters: a Go server without ReadTimeout or ReadHeaderTimeout keeps a des
 for ever; TCP keepalive ends only connections of peers that vanished. It takes no fault in the service to be exhausted
 this way, only a slow or hostile client.
 
-Needs: socket states, the descriptor table, the process (its listening ports). Helps: births.
+Needs: socket states, the descriptor table, the process (its listening ports). Helps: births, the Go runtime (who waits for
+them, until when).
 
 How it decides: 10 or more established sockets on a port that this process listens on, with at most 63 bytes received
 (the shortest ordinary HTTP request is longer), nothing sent, and no data for at least 10 s. Low; medium from 20 or from
 a tenth of the soft limit; never more, because layer 4 does not show what the protocol expects. A websocket or an idle
 keep-alive connection was answered once and is never counted, however long it is idle; nor is a long poll, whose request
-has come in.
+has come in, nor a connection whose read has a deadline: that will end it. Confidence is 0.6, 0.8 where the runtime tells
+that most have no read deadline.
 
 When it is wrong: protocols in which clients connect first and speak much later, load balancers that keep spare
 connections ready, and servers whose protocol says nothing to very short messages.
@@ -29,8 +31,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leadline.contracts import Rule, RuleInfo, Stage
-from leadline.evidence.kinds import Birthplace, Descriptor, ProcessInfo, SocketState, Window
+from leadline.evidence.kinds import (
+    Birthplace,
+    Connection,
+    Descriptor,
+    DescriptorUse,
+    Goroutine,
+    GoRuntime,
+    ProcessInfo,
+    SocketState,
+    Stack,
+    Window,
+)
+from leadline.evidence.owners import Owner, OwnerBook
 from leadline.model import Because, Cleared, Finding, Layer, NotJudged, Severity, Site, Verdict
+from leadline.rules.fdl import owned
+from leadline.rules.fdl.suspects import Living
 from leadline.rules.table import Table
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
@@ -43,6 +59,10 @@ MAX_RECEIVED_BYTES = 63
 """`GET / HTTP/1.1`, a Host of usual length and the header lines that every client adds come to more."""
 MIN_SILENCE_MS = 10_000
 """Clients ask within milliseconds of connecting; ten seconds also covers slow networks."""
+CONFIDENCE = 0.6
+UNLIMITED_CONFIDENCE = 0.8
+UNLIMITED_SHARE = 0.8
+"""So many without a read deadline leave little doubt that the server sets none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +74,11 @@ class Needs:
     sockets: tuple[SocketState, ...]
     processes: tuple[ProcessInfo, ...]
     birthplaces: tuple[Birthplace, ...] | None = None
+    stacks: tuple[Stack, ...] | None = None
+    runtimes: tuple[GoRuntime, ...] | None = None
+    goroutines: tuple[Goroutine, ...] | None = None
+    uses: tuple[DescriptorUse, ...] | None = None
+    connections: tuple[Connection, ...] | None = None
 
 
 def judge(seen: Needs) -> Iterable[Verdict]:
@@ -64,10 +89,12 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         sockets=seen.sockets,
         processes=seen.processes,
         birthplaces=seen.birthplaces,
+        owners=_owners(seen),
     )
     silent: dict[tuple[int, int], list[SocketState]] = {}
     births: dict[tuple[int, int], Counter[int | None]] = {}
-    idle, untold, known = 0, 0, set()
+    owners: dict[tuple[int, int], list[Owner]] = {}
+    idle, untold, limited, known = 0, 0, 0, set()
     for descriptor in seen.descriptors:
         socket = table.socket(descriptor)
         if (
@@ -84,14 +111,25 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         if socket.last_data_recv_ms is None or socket.bytes_received is None or sent is None:
             untold += 1
         elif socket.last_data_recv_ms >= MIN_SILENCE_MS:
-            if sent <= 1 and socket.bytes_received <= MAX_RECEIVED_BYTES:
+            owner = table.owners.get(descriptor.pid, descriptor.fd)
+            if _is_limited(owner):
+                limited += 1
+            elif sent <= 1 and socket.bytes_received <= MAX_RECEIVED_BYTES:
+                owners.setdefault((descriptor.pid, socket.lport), []).append(owner)
                 key = (descriptor.pid, socket.lport)
                 silent.setdefault(key, []).append(socket)
                 births.setdefault(key, Counter())[descriptor.birthplace] += 1
             else:
                 idle += 1
     findings: list[Verdict] = [
-        _finding(table, pid, port, sockets, table.most_frequent_sites(births[pid, port]))
+        _finding(
+            table,
+            pid,
+            port,
+            sockets,
+            sites=table.most_frequent_sites(births[pid, port]),
+            owners=owners[pid, port],
+        )
         for (pid, port), sockets in sorted(silent.items(), key=lambda item: (-len(item[1]), item[0]))
         if len(sockets) >= MIN_COUNT
     ]
@@ -112,6 +150,8 @@ def judge(seen: Needs) -> Iterable[Verdict]:
     reason = f"{len(known)} accepted connections; {few} have never asked for anything"
     if idle:
         reason += f"; {idle} are idle, but were answered or have sent a request (keep-alive, websockets, long polls)"
+    if limited:
+        reason += f"; on {limited} a read deadline will end the wait"
     return [
         Cleared(
             code=INFO.code,
@@ -128,10 +168,38 @@ def judge(seen: Needs) -> Iterable[Verdict]:
 RULE = Rule(INFO, Needs, judge)
 
 
+def _owners(seen: Needs) -> OwnerBook | None:
+    if seen.runtimes is None:
+        return None
+    return OwnerBook.of(
+        runtimes=seen.runtimes,
+        goroutines=seen.goroutines,
+        uses=seen.uses,
+        connections=seen.connections,
+        stacks=seen.stacks,
+        descriptors=seen.descriptors,
+        sockets=seen.sockets,
+    )
+
+
+def _is_limited(owner: Owner) -> bool:
+    """Return whether the read that waits for the client has a deadline."""
+    at_ns = None if owner.use is None else owner.use.read_deadline_mono_ns
+    return at_ns is not None and at_ns != 0
+
+
 def _finding(
-    table: Table, pid: int, port: int, sockets: list[SocketState], sites: tuple[Site, ...]
+    table: Table,
+    pid: int,
+    port: int,
+    sockets: list[SocketState],
+    *,
+    sites: tuple[Site, ...],
+    owners: list[Owner],
 ) -> Finding:
     count = len(sockets)
+    living = Living((), owners=tuple(owners) if table.owners.was_read(pid) else ())
+    unlimited = sum(one.use is not None and one.use.read_deadline_mono_ns == 0 for one in owners)
     limit = table.soft_limit(pid)
     many = count >= MEDIUM_COUNT or (limit is not None and count >= MEDIUM_SHARE * limit)
     nothing = sum(socket.bytes_received == 0 for socket in sockets)
@@ -144,7 +212,7 @@ def _finding(
         code=INFO.code,
         name=INFO.name,
         severity=Severity.MEDIUM if many else Severity.LOW,
-        confidence=0.6,
+        confidence=UNLIMITED_CONFIDENCE if unlimited >= UNLIMITED_SHARE * count else CONFIDENCE,
         layer=Layer.PROTOCOL,
         title=f"{count} clients on port {port} hold a connection and have never asked for anything",
         explanation=(
@@ -159,8 +227,11 @@ def _finding(
         verify="`leadline trace TARGET` again: connections without a request must be gone after the time limit.",
         kind="tcp",
         count=count,
-        sites=sites,
-        because=(Because(evidence=f"socket:{sockets[0].inode}", layer=Layer.KERNEL, says=says),),
+        sites=owned.with_parked(sites, living),
+        because=(
+            Because(evidence=f"socket:{sockets[0].inode}", layer=Layer.KERNEL, says=says),
+            *owned.because(living),
+        ),
         against=(
             Because(
                 evidence=f"socket:{sockets[0].inode}",

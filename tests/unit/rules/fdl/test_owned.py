@@ -11,13 +11,14 @@ from connection_builders import BODY_HELD, RAW_READ, Runtime
 from evidence_builders import HTTP_DIAL, Place, Scene, steady
 from judging import cleared, finding, verdicts
 from leadline.evidence import Evidence
-from leadline.evidence.kinds import PoolHolder, RetentionRoot
+from leadline.evidence.kinds import Listener, PoolHolder, RetentionRoot
 from leadline.model import Finding, Layer
 from leadline.rules.fdl import (
     close_wait_pile_up,
     leaking_accepted_connections,
     leaking_descriptors,
     leaking_dialed_connections,
+    silent_clients,
 )
 
 DIALED = leaking_dialed_connections.RULE
@@ -238,3 +239,21 @@ def test_the_pile_in_close_wait_tells_who_is_there() -> None:
         runtime.retain(life, "reachable", REGISTRY)
     found = finding(close_wait_pile_up.RULE, runtime.evidence())
     assert "no goroutine waits on 23 of 23" in says(found)
+
+
+@pytest.mark.parametrize(("deadline_s", "confidence"), [(0.0, 0.8), (None, 0.6), (60.0, None)])
+def test_silent_clients_are_those_whose_read_has_no_deadline(
+    deadline_s: float | None, confidence: float | None
+) -> None:
+    scene = Scene(listeners=(Listener(inode=1, address="::", port=40000),))
+    place = scene.place("tcp", "accepted", function="main.serve")
+    place.all([1.0] * 12, received=0, sent=0)
+    runtime = Runtime(scene)
+    for life in place.lives:
+        runtime.reader(life, *RAW_READ, "main.greet:33", deadline_s=deadline_s)
+    if confidence is None:
+        assert "on 12 a read deadline will end" in cleared(silent_clients.RULE, runtime.evidence()).reason
+    else:
+        found = finding(silent_clients.RULE, runtime.evidence())
+        assert found.confidence == confidence
+        assert found.sites[1].function == "main.greet"
