@@ -230,3 +230,18 @@ def test_code_tells_what_a_stack_walk_needs(magic: int) -> None:
     assert (plain.stack_delta, plain.is_top, plain.moves_stack) == (None, False, False)
     assert table.code_at(TEXT - 1) is None
     assert table.code_at(TEXT + 64) is None
+
+
+@BOTH
+def test_a_prologue_ends_where_the_stack_pointer_first_stands_lowest(magic: int) -> None:
+    framed = GoFunctionSample(
+        "main.framed",
+        96,
+        files=[(96, 0)],
+        lines=[(96, 1)],
+        stack=[(16, 0), (17, 8), (80, 168), (81, 8), (82, 0), (96, 168)],
+    )
+    leaf = GoFunctionSample("main.leaf", 16, files=[(16, 0)], lines=[(16, 1)], stack=[(16, 0)])
+    table = table_of(magic, [MAIN, framed, leaf])
+    told = {function.name: table.prologue(function) for function in table.functions()}
+    assert told == {"main.main": (0, 0), "main.framed": (17, 168), "main.leaf": (0, 0)}
