@@ -17,7 +17,6 @@ import numpy as np
 
 from leadline.contracts import gap_of
 from leadline.evidence.kinds import DescriptorUse
-from leadline.formats.gobinary import go_minor
 from leadline.formats.gooffsets import wait_reasons
 from leadline.formats.procfd import watched_data
 from leadline.model import AccessError, TargetGone, Unsupported
@@ -33,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["SystemCall", "read", "system_calls", "untag"]
 
 NAME = "snapshot_runtime"
+_LAYOUTS = ((24, 9), (19, 3), (25, 9), (0, 0))
+"""Ways in which Go tags pointers: bits of the tag, bits of alignment; as in 1.25.5, 1.21, 1.25.0, and untagged before 1.21."""
+_DECIDING = 16
 _SYSCALL, _WAITING = 3, 4
 _NOBODY = 2  # pdReady is 1, pdWait is 2: above lie addresses
 _MAX_IN_SYSCALL = 20_000
@@ -63,18 +65,19 @@ class SystemCall(NamedTuple):
     fd: int | None
 
 
-def untag(data: Words, go_version: str) -> NDArray[np.uint64]:
+def untag(data: Words, tag_bits: int, align_bits: int) -> NDArray[np.uint64]:
     """Return the addresses of pollDescs from the words that Go stored in epoll.
 
-    >>> hex(untag(np.array([0x7F5C12345678 >> 3 << 19 | 5], np.uint64), "go1.24.11")[0])
+    Args:
+        data: the words.
+        tag_bits: how many of the lowest bits are the tag.
+        align_bits: how many of the address's lowest bits are left out, as they are zero.
+
+    >>> hex(untag(np.array([0x7F5C12345678 >> 3 << 19 | 5], np.uint64), 19, 3)[0])
     '0x7f5c12345678'
 
-    Source: runtime/tagptr_64bit.go, taggedPointer.pointer; before Go 1.21 the pointer itself is stored.
+    Source: runtime/tagptr_64bit.go, taggedPointer.pointer.
     """
-    minor = go_minor(go_version) or 0
-    if minor < 21:
-        return data.astype(np.uint64)
-    tag_bits, align_bits = (19, 3) if minor < 25 else (24, 9)
     return ((data.astype(np.int64) >> tag_bits) << align_bits).astype(np.uint64)
 
 
@@ -143,9 +146,11 @@ def _polled(host: Host, process: GoProcess, look: Look) -> dict[int, DescriptorU
     for entries in _epoll_instances(host, process.pid):
         fds = np.fromiter((fd for fd, _ in entries), np.int64, len(entries))
         data = np.fromiter((word for _, word in entries), np.uint64, len(entries))
-        uses = _uses(process, look, fds, untag(data, process.go_version))
-        if uses:
-            return uses
+        # The way to tag may change with any patch release (it did between 1.25.0 and 1.25.5), so some entries decide.
+        some = np.unique(np.linspace(0, len(fds) - 1, _DECIDING).astype(np.int64))
+        tried = [len(_uses(process, look, fds[some], untag(data[some], *layout))) for layout in _LAYOUTS]
+        if any(tried):
+            return _uses(process, look, fds, untag(data, *_LAYOUTS[tried.index(max(tried))]))
     return {}
 
 
@@ -169,9 +174,8 @@ def _uses(
     deadlines = (offsets.get("pollDesc.rd"), offsets.get("pollDesc.wd"))
     size = max(*at.values(), *(place or 0 for place in deadlines)) + 8
     rows, are_read = process.memory.gather(addresses, size)
-    good = are_read & (
-        _column(rows, at["fd"]) == fds
-    )  # the runtime's wake-up entry and foreign ones fail here
+    # The runtime's wake-up entry, and entries of another library, fail here.
+    good = are_read & (_column(rows, at["fd"]) == fds)
     rows, fds = rows[good], fds[good]
     readers = _parked(process, look, _column(rows, at["rg"]).astype(np.uint64))
     writers = _parked(process, look, _column(rows, at["wg"]).astype(np.uint64))

@@ -16,6 +16,7 @@ _FLAG_EXTRA_STAR = 2
 _TYPE_BYTES = 48
 _HASH_AT = 16  # of Type and of ITab alike, which repeats its type's
 _ITAB_TYPE_AT = 8
+_KIND_AT, _KIND_MASK, _INTERFACE = 23, 31, 20
 _MAX_NAME_BYTES = 4096
 _MAX_KNOWN = 100_000
 
@@ -53,7 +54,7 @@ class TypeNames:
     def of_interface(self, word: int, *, is_empty: bool) -> str | None:
         """Return the dynamic type by the first word of an interface value, None for nil and what is no such word.
 
-        An itab repeats the hash of its type, which is compared.
+        An itab repeats the hash of its type, which is compared; one that the runtime made has none.
         """
         return self.name(word if is_empty else self.type_of_itab(word))
 
@@ -75,7 +76,13 @@ class TypeNames:
         found = int.from_bytes(raw[_ITAB_TYPE_AT : _ITAB_TYPE_AT + 8], "little")
         if not self._first <= found <= self._end - _TYPE_BYTES:
             return 0
-        return found if self._memory.read(found + _HASH_AT, 4) == raw[_HASH_AT:] else 0
+        if self._memory.read(found + _HASH_AT, 4) == raw[_HASH_AT:]:
+            return found
+        # What the runtime makes at run time (getitab) has no hash; its first word must then be a type of interface kind.
+        inter = int.from_bytes(raw[:_ITAB_TYPE_AT], "little")
+        is_made = not any(raw[_HASH_AT:]) and self._first <= inter <= self._end - _TYPE_BYTES
+        kind = self._memory.read(inter + _KIND_AT, 1) if is_made else b""
+        return found if kind and kind[0] & _KIND_MASK == _INTERFACE else 0
 
     def _read(self, address: int) -> str | None:
         raw = self._memory.read(address, _TYPE_BYTES)

@@ -56,6 +56,16 @@ def test_interfaces_lead_to_their_type() -> None:
     assert found.of_interface(0, is_empty=True) is None
 
 
+def test_an_itab_that_the_runtime_made_has_no_hash_but_an_interface() -> None:
+    found, target = types()
+    struct.pack_into("<QQI", target.raw, 1024, TYPES + 512, TYPE, 0)
+    assert found.of_interface(ITAB, is_empty=False) is None
+    found, target = types()
+    struct.pack_into("<QQI", target.raw, 1024, TYPES + 512, TYPE, 0)
+    target.raw[512 + 23] = 20 | 32
+    assert found.of_interface(ITAB, is_empty=False) == "*net.TCPConn"
+
+
 def test_an_itab_whose_hash_is_not_its_types_is_none() -> None:
     found, target = types()
     struct.pack_into("<I", target.raw, 1024 + 16, 1)
