@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"lab/internal/rig"
@@ -30,11 +31,13 @@ func upstream(r *rig.Rig) {
 	}))
 }
 
+var following atomic.Int64
+
 func run(r *rig.Rig) {
 	for i := 0; i < r.N/2; i++ {
 		go follow(r, "http://"+r.Peer+"/events")
 	}
-	r.Ready("")
+	r.ReadyAfter("", func() bool { return following.Load() == int64(r.N/2) })
 	rig.Pace(r.Rate, func(i int) bool {
 		go follow(r, "http://"+r.Peer+"/events")
 		return i < r.N/2-1
@@ -45,6 +48,7 @@ func follow(r *rig.Rig, url string) {
 	response, err := http.Get(url)
 	r.Must(err)
 	defer response.Body.Close()
+	following.Add(1)
 	for events := bufio.NewScanner(response.Body); events.Scan(); {
 		if strings.HasPrefix(events.Text(), "data: ") {
 			r.Worked()
