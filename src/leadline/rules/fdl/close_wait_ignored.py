@@ -24,12 +24,12 @@ References: RFC 9293 section 3.6; net/http Request.Context (cancelled when the c
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Descriptor, Goroutine, SocketState
 from leadline.evidence.owners import Owner
-from leadline.model import Because, Finding, Layer, Severity, SiteFrame, Verdict
+from leadline.model import Because, Finding, Layer, Severity, Verdict
 from leadline.rules.connections import MIN_COUNT, ConnectionNeeds, Group, Seen, at, connections, healthy
 from leadline.rules.fdl import forgotten
 from leadline.rules.table import place
@@ -60,7 +60,7 @@ def judge(seen: Needs) -> Iterable[Verdict]:
     """Return a finding for each place whose connections are kept by goroutines that wait elsewhere, else Cleared."""
     joined = seen.joined()
     left = [one for one in joined.book if forgotten.is_left(one) and joined.book.was_read(one.pid)]
-    members = [one for one in _with_goroutines(left, seen) if _ignores(one)]
+    members = [one for one in _with_keepers(left) if _ignores(one)]
     verdicts: list[Verdict] = [
         _finding(joined, group) for group in joined.groups(members, _where) if group.count >= MIN_COUNT
     ]
@@ -77,36 +77,13 @@ def judge(seen: Needs) -> Iterable[Verdict]:
 RULE = Rule(INFO, Needs, judge)
 
 
-def _with_goroutines(left: list[Owner], seen: Needs) -> list[Owner]:
+def _with_keepers(left: list[Owner]) -> list[Owner]:
     """Return the owners, those without a goroutine with the one whose stack alone refers to the connection."""
-    goroutines = {(one.pid, one.goid): one for one in seen.goroutines}
-    frames = {(one.pid, one.id): one.frames for one in seen.stacks or ()}
-    named = {(one.pid, one.fd): goid for one in left if (goid := _goid_on_stack(one)) is not None}
-    shared = Counter((pid, named[pid, fd]) for pid, fd in named)
-    found = []
-    for one in left:
-        goid = named.get((one.pid, one.fd))
-        goroutine = None if goid is None else goroutines.get((one.pid, goid))
-        if one.goroutine is None and goroutine is not None and shared[one.pid, goroutine.goid] <= MAX_SHARED:
-            stack = _frames_of(goroutine, frames)
-            found.append(replace(one, goroutine=goroutine, goroutines=(goroutine,), frames=stack))
-        else:
-            found.append(one)
-    return found
-
-
-def _frames_of(
-    goroutine: Goroutine, frames: dict[tuple[int, int], tuple[SiteFrame, ...]]
-) -> tuple[SiteFrame, ...]:
-    return () if goroutine.stack is None else frames.get((goroutine.pid, goroutine.stack), ())
-
-
-def _goid_on_stack(owner: Owner) -> int | None:
-    """Return the goroutine whose stack refers to the connection, when nothing else does."""
-    if owner.retention is None or not owner.retention.roots:
-        return None
-    first = owner.retention.roots[0]
-    return first.goid if first.kind == "goroutine" else None
+    shared = Counter((one.pid, one.keeper.goid) for one in left if one.keeper is not None)
+    return [
+        one.with_keeper if one.keeper is not None and shared[one.pid, one.keeper.goid] <= MAX_SHARED else one
+        for one in left
+    ]
 
 
 def _ignores(owner: Owner) -> bool:

@@ -34,6 +34,7 @@ from leadline.evidence.kinds import (
     DescriptorUse,
     Goroutine,
     GoRuntime,
+    Pool,
     ProcessInfo,
     Retention,
     SocketState,
@@ -73,6 +74,7 @@ class Needs:
     goroutines: tuple[Goroutine, ...] | None = None
     uses: tuple[DescriptorUse, ...] | None = None
     connections: tuple[Connection, ...] | None = None
+    pools: tuple[Pool, ...] | None = None
     retentions: tuple[Retention, ...] | None = None
 
 
@@ -148,9 +150,11 @@ def _owners(seen: Needs) -> OwnerBook | None:
         uses=seen.uses,
         connections=seen.connections,
         stacks=seen.stacks,
+        pools=seen.pools,
         retentions=seen.retentions,
         descriptors=seen.descriptors,
         sockets=seen.sockets,
+        birthplaces=seen.birthplaces,
     )
 
 

@@ -38,7 +38,9 @@ from leadline.evidence.kinds import (
     DescriptorUse,
     Goroutine,
     GoRuntime,
+    Pool,
     ProcessInfo,
+    Retention,
     SocketState,
     Stack,
     Window,
@@ -79,6 +81,8 @@ class Needs:
     goroutines: tuple[Goroutine, ...] | None = None
     uses: tuple[DescriptorUse, ...] | None = None
     connections: tuple[Connection, ...] | None = None
+    pools: tuple[Pool, ...] | None = None
+    retentions: tuple[Retention, ...] | None = None
 
 
 def judge(seen: Needs) -> Iterable[Verdict]:
@@ -177,8 +181,11 @@ def _owners(seen: Needs) -> OwnerBook | None:
         uses=seen.uses,
         connections=seen.connections,
         stacks=seen.stacks,
+        pools=seen.pools,
+        retentions=seen.retentions,
         descriptors=seen.descriptors,
         sockets=seen.sockets,
+        birthplaces=seen.birthplaces,
     )
 
 
