@@ -22,7 +22,7 @@ from leadline.probes.snapshot_runtime.look import GoroutineLook, take_look
 from leadline.probes.snapshot_runtime.process import OpenedProcess, open_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from leadline.evidence.kinds import Goroutine
 
@@ -47,6 +47,7 @@ FLAVOURS: dict[str, tuple[list[str], str, bool]] = {
     "stripped": ([], "-s -w", False),
     "pie": (["-buildmode=pie", "-trimpath"], "-s -w", False),
     "cgo": ([], "-linkmode=external -s -w", True),
+    "cgo-pie": (["-buildmode=pie"], "-linkmode=external -s -w", True),
     "cgo-plain": ([], "", True),
 }
 
@@ -200,11 +201,13 @@ class Target:
 
 
 @contextmanager
-def launched(program: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[Target]:
+def launched(
+    program: Path, *arguments: str, environment: dict[str, str] | None = None, wrap: Sequence[str] = ()
+) -> Iterator[Target]:
     """Run the program until the block ends; it is ready when the block begins."""
     started = {**os.environ, "GODEBUG": "tracebacklabels=1", **(environment or {})}
     with subprocess.Popen(
-        [program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=started
+        [*wrap, program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=started
     ) as process:
         try:
             target = Target(process)

@@ -28,6 +28,8 @@ __all__ = ["GoroutineLook", "Moment", "take_look"]
 
 _BATCHES = (1024, 64, 64, 16, 16, 16)
 """How many goroutines are read at once, round by round: what moved is read again in smaller batches."""
+_RETRY_NS = 1_000_000_000
+"""For so long what moved is read again; more would only find it moving again."""
 _DEEP_STACK_BYTES = 1 << 20
 _SHALLOW_STACK_BYTES = 8 << 10
 _DEEP_TOTAL_BYTES = 128 << 20
@@ -312,13 +314,14 @@ class GoroutineLook:
         keys = hashes[have] ^ (endings[have].astype(np.uint64) << np.uint64(60))
         _, firsts, inverse = np.unique(keys, return_index=True, return_inverse=True)
         stack_of[have] = inverse
+        is_whole = endings[have[firsts]] == int(Ending.WHOLE)
         stacks = []
-        for index in have[firsts].tolist():
+        for number, index in enumerate(have[firsts].tolist()):
             pcs, _, ending = self._walk_one(index)
-            if ending is Ending.LOST:
-                pcs = self._walk_frames(index) or pcs
-            stacks.append(pcs)
-        return stack_of, stacks, endings[have[firsts]] == int(Ending.WHOLE)
+            by_frames = self._walk_frames(index) if ending is Ending.LOST else ()
+            is_whole[number] |= bool(by_frames)
+            stacks.append(by_frames or pcs)
+        return stack_of, stacks, is_whole
 
     def _walk_frames(self, i: int) -> tuple[int, ...]:
         row = self._rows[i]
@@ -351,6 +354,7 @@ class _Reader:
         self.walker = process.walker
         self._wanted = addresses
         self._memory = process.memory
+        self._clock = process.host.clock
         self._counts_syscalls = process.minor <= _COUNTED_SYSCALLS_UNTIL
         self._stack_bytes = 0
         self._size = 0
@@ -370,10 +374,13 @@ class _Reader:
         for start in range(0, len(self._wanted), _BATCHES[0]):
             self._read_batch(self._wanted[start : start + _BATCHES[0]], None)
         self._pick(slice(0, self._size))
+        deadline = self._clock.mono_ns() + _RETRY_NS
         for size in _BATCHES[1:]:
             is_bad = ~self.is_stable | (self.endings == int(Ending.LOST))
             again = np.flatnonzero(is_bad & ~self._is_gone)
             for start in range(0, len(again), size):
+                if self._clock.mono_ns() >= deadline:
+                    break
                 slots = again[start : start + size]
                 self._read_batch(self.addresses[slots], slots)
         if bool(self._is_gone.any()):

@@ -20,6 +20,7 @@ from leadline.evidence.kinds import DescriptorUse
 from leadline.formats.gooffsets import wait_reasons
 from leadline.formats.procfd import watched_data
 from leadline.model import AccessError, TargetGone, Unsupported
+from leadline.probes.snapshot_runtime.threads import host_tids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from leadline.contracts import Host
     from leadline.probes.snapshot_runtime.looks import Found, GoProcess, Look, Words
 
-__all__ = ["SystemCall", "read", "system_calls", "untag"]
+__all__ = ["SystemCall", "poll_descs", "read", "system_calls", "untag"]
 
 NAME = "snapshot_runtime"
 _LAYOUTS = ((24, 9), (19, 3), (25, 9), (0, 0))
@@ -88,7 +89,7 @@ def read(host: Host, process: GoProcess, look: Look, found: Found) -> None:
         AccessError: proc may not be read, or the process is gone.
         KeyError: the offsets of this release do not have what is needed.
     """
-    found.uses.update(_polled(host, process, look))
+    found.uses.update(_uses(process, look, *poll_descs(host, process)))
     try:
         calls = system_calls(host, process, look)
     except TargetGone:
@@ -115,9 +116,11 @@ def system_calls(host: Host, process: GoProcess, look: Look) -> dict[int, System
         return {}
     known = _CALLS.get(process.machine, {})
     threads = look.threads[chosen]
-    tids, are_read = process.memory.gather_words(threads + np.uint64(process.offsets.need("m.procid")))
+    numbers, are_read = process.memory.gather_words(threads + np.uint64(process.offsets.need("m.procid")))
+    of_host = host_tids(host, process.pid)
+    tids = [number if of_host is None else of_host.get(number, 0) for number in numbers.tolist()]
     texts: list[tuple[int, bytes]] = []
-    for i, tid, is_read in zip(chosen.tolist(), tids.tolist(), are_read.tolist(), strict=True):
+    for i, tid, is_read in zip(chosen.tolist(), tids, are_read.tolist(), strict=True):
         if not is_read or not 0 < tid < 1 << 31:
             texts.append((i, b""))
             continue
@@ -129,7 +132,7 @@ def system_calls(host: Host, process: GoProcess, look: Look) -> dict[int, System
     running, _ = process.memory.gather_words(threads + np.uint64(process.offsets.need("m.curg")))
     still = running == look.addresses[chosen]
     answer: dict[int, SystemCall] = {}
-    for (i, text), tid, is_still in zip(texts, tids.tolist(), still.tolist(), strict=True):
+    for (i, text), tid, is_still in zip(texts, tids, still.tolist(), strict=True):
         words = text.split()
         if not is_still or len(words) < 2 or not words[0].isdigit():
             continue
@@ -141,17 +144,34 @@ def system_calls(host: Host, process: GoProcess, look: Look) -> dict[int, System
     return answer
 
 
-def _polled(host: Host, process: GoProcess, look: Look) -> dict[int, DescriptorUse]:
-    """Return the descriptors of the first epoll instance that is the runtime's, by number."""
+def poll_descs(host: Host, process: GoProcess) -> tuple[NDArray[np.int64], Words]:
+    """Return the descriptors of the runtime's network poller and the addresses of their ``pollDesc``; none without one.
+
+    Each was checked against the number that its pollDesc has; the way of tagging is the one that most of some entries fit, since
+    it may change with any patch release (it did between 1.25.0 and 1.25.5).
+
+    Raises:
+        AccessError: proc may not be read, or the process is gone.
+    """
+    place = process.offsets.need("pollDesc.fd")
     for entries in _epoll_instances(host, process.pid):
         fds = np.fromiter((fd for fd, _ in entries), np.int64, len(entries))
         data = np.fromiter((word for _, word in entries), np.uint64, len(entries))
-        # The way to tag may change with any patch release (it did between 1.25.0 and 1.25.5), so some entries decide.
         some = np.unique(np.linspace(0, len(fds) - 1, _DECIDING).astype(np.int64))
-        tried = [len(_uses(process, look, fds[some], untag(data[some], *layout))) for layout in _LAYOUTS]
-        if any(tried):
-            return _uses(process, look, fds, untag(data, *_LAYOUTS[tried.index(max(tried))]))
-    return {}
+        fitting = [_fits(process, fds[some], untag(data[some], *layout), place).sum() for layout in _LAYOUTS]
+        if not any(fitting):
+            continue
+        addresses = untag(data, *_LAYOUTS[fitting.index(max(fitting))])
+        good = _fits(process, fds, addresses, place)
+        return fds[good], addresses[good]
+    return np.zeros(0, np.int64), np.zeros(0, np.uint64)
+
+
+def _fits(process: GoProcess, fds: NDArray[np.int64], addresses: Words, place: int) -> NDArray[np.bool_]:
+    """Return which pollDescs have the number of their descriptor; the runtime's wake-up entry and foreign ones do not."""
+    numbers, are_read = process.memory.gather_words(addresses + np.uint64(place))
+    fits: NDArray[np.bool_] = are_read & (numbers.astype(np.int64) == fds)
+    return fits
 
 
 def _epoll_instances(host: Host, pid: int) -> Iterator[list[tuple[int, int]]]:
@@ -174,7 +194,6 @@ def _uses(
     deadlines = (offsets.get("pollDesc.rd"), offsets.get("pollDesc.wd"))
     size = max(*at.values(), *(place or 0 for place in deadlines)) + 8
     rows, are_read = process.memory.gather(addresses, size)
-    # The runtime's wake-up entry, and entries of another library, fail here.
     good = are_read & (_column(rows, at["fd"]) == fds)
     rows, fds = rows[good], fds[good]
     readers = _parked(process, look, _column(rows, at["rg"]).astype(np.uint64))
