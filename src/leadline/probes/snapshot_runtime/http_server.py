@@ -222,14 +222,12 @@ def _check(scene: Scene, addresses: Words) -> NDArray[np.int64]:
     flag = rows[:, offsets.need("http.conn.hijackedv")]
     good = are_read & ((state & np.uint64(0xFF)) <= _CLOSED) & (flag <= 1)
     good &= (words_at(rows, offsets.need("http.conn.server")) > 4096) & (words_at(rows, rwc) > 4096)
-    reader, bufr = (words_at(rows, offsets.need(f"http.conn.{name}")) for name in ("r", "bufr"))
-    back, known = memory.gather_words(reader + np.uint64(offsets.need("http.connReader.conn")))
-    # Its reader points back to it; before the first request of a connection with TLS there is none.
-    is_new = (state & np.uint64(0xFF)) == _NEW
-    good &= (known & (back == addresses) & (reader != 0)) | (
-        (reader == 0) & (bufr == 0) & (is_new | (flag == 0))
-    )
     good &= (state >> 8 > 0) & (state >> 8 < _MAX_UNIX_S)
+    reader, bufr = (words_at(rows, offsets.need(f"http.conn.{name}")) for name in ("r", "bufr"))
+    good &= (reader != 0) | (bufr == 0)  # before the first request of a connection with TLS there is none
+    places = np.flatnonzero(good & (reader != 0))
+    back, known = memory.gather_words(reader[places] + np.uint64(offsets.need("http.connReader.conn")))
+    good[places] = known & (back == addresses[places])
     answer = np.full(len(addresses), -1, np.int64)
     if good.any():
         answer[good] = scene.nets.of_interfaces(words_at(rows, rwc)[good], words_at(rows, rwc + 8)[good]).fds

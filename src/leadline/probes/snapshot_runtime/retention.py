@@ -23,13 +23,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from leadline.evidence.kinds import Retention, RetentionRoot
-from leadline.formats.procfd import watched_data
-from leadline.model import Gap, GapReason, Unsupported
+from leadline.model import Gap, GapReason
 from leadline.probes.snapshot_runtime.ancestors import Ancestors, Rank, RootRanks
 from leadline.probes.snapshot_runtime.global_users import GlobalUsers
 from leadline.probes.snapshot_runtime.heap_index import CAP_BYTES, HeapIndex, RootKind, build_index
 from leadline.probes.snapshot_runtime.object_names import ObjectNames
-from leadline.probes.snapshot_runtime.pollers import untag
+from leadline.probes.snapshot_runtime.pollers import poll_descs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -144,31 +143,18 @@ def _ask(
 
 def _polled(process: OpenedProcess) -> dict[int, _Polled]:
     """Return what the runtime's poller knows, by descriptor; each is checked against its pollDesc."""
-    host, pid, offsets = process.host, process.pid, process.offsets
-    found: dict[int, _Polled] = {}
-    for number in sorted(int(name) for name in host.list_proc(f"{pid}/fd") if name.isdigit()):
-        try:
-            if host.link_proc(f"{pid}/fd/{number}") != "anon_inode:[eventpoll]":
-                continue
-            entries = watched_data(host.read_proc(f"{pid}/fdinfo/{number}"))
-        except Unsupported:  # closed meanwhile
-            continue
-        fds = np.fromiter((fd for fd, _ in entries), np.int64, len(entries))
-        data = np.fromiter((word for _, word in entries), np.uint64, len(entries))
-        addresses = untag(data, process.go_version)
-        at = {name: offsets.need(f"pollDesc.{name}") for name in ("fd", "rg", "wg")}
-        rows, is_read = process.memory.gather(addresses, max(at.values()) + 8)
-        words = {
-            name: np.ascontiguousarray(rows[:, place : place + 8]).view(np.uint64).ravel()
-            for name, place in at.items()
-        }
-        good = is_read & (words["fd"].astype(np.int64) == fds)
-        parked = (words["rg"] > _PARKED) | (words["wg"] > _PARKED)
-        for fd, address, is_parked in zip(
-            fds[good].tolist(), addresses[good].tolist(), parked[good].tolist(), strict=True
-        ):
-            found.setdefault(fd, _Polled(address, is_parked))
-    return found
+    offsets = process.offsets
+    fds, addresses = poll_descs(process.host, process)
+    at = {name: offsets.need(f"pollDesc.{name}") for name in ("fd", "rg", "wg")}
+    rows, is_read = process.memory.gather(addresses, max(at.values()) + 8)
+    words = {
+        name: np.ascontiguousarray(rows[:, place : place + 8]).view(np.uint64).ravel()
+        for name, place in at.items()
+    }
+    good = is_read & (words["fd"].astype(np.int64) == fds)
+    parked = (words["rg"] > _PARKED) | (words["wg"] > _PARKED)
+    told = zip(fds[good].tolist(), addresses[good].tolist(), parked[good].tolist(), strict=True)
+    return {fd: _Polled(address, is_parked) for fd, address, is_parked in told}
 
 
 class _Search:
