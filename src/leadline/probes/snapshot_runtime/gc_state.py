@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leadline.model import AccessError
 from leadline.probes.snapshot_runtime.gc_scan import search_pacer, search_stats
+from leadline.probes.snapshot_runtime.procs import count_procs
 from leadline.probes.snapshot_runtime.spans import find_heap
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def read_gc(process: OpenedProcess, *, heap: int | None = None) -> GcState:
 
 def _gomaxprocs(process: OpenedProcess) -> int | None:
     at = process.symbol("runtime.gomaxprocs")
-    found = None if at is None else _number(process, at, "<i")
+    found = count_procs(process) if at is None else _number(process, at, "<i")
     return found if found is not None and 0 < found <= _MAX_PROCS else None
 
 
