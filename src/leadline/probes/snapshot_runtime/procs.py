@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from leadline.probes.snapshot_runtime.looks import GoProcess, Words
 
-__all__ = ["search_procs"]
+__all__ = ["count_procs"]
 
 _MAX_PROCS = 1024
 _MAX_BYTES = 8 << 20
@@ -25,7 +25,7 @@ _MAX_CANDIDATES = 4096
 _LAST_STATUS = 4  # _Pdead
 
 
-def search_procs(process: GoProcess) -> int | None:
+def count_procs(process: GoProcess) -> int | None:
     """Return GOMAXPROCS; None when no list or several fit, or when nothing confirms a list of one."""
     try:
         at = {name: process.offsets.need(f"p.{name}") for name in ("id", "status", "m")}
