@@ -27,7 +27,7 @@ def test_the_document_holds_the_whole_catalog() -> None:
     assert document["schema_version"] == 1
     assert [program["name"] for program in document["programs"]] == list(lab.PROGRAMS)
     by_name = {program["name"]: program for program in document["programs"]}
-    assert by_name["accept-leak"]["expects"] == ["FDL102", "FDL201"]
+    assert by_name["accept-leak"]["expects"] == ["FDL102", "FDL201", "FDL601"]
 
 
 def test_a_source_of_one_file_is_that_file() -> None:

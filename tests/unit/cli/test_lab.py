@@ -12,7 +12,7 @@ from house.command import call
 def test_the_list_says_what_each_program_must_cause(capsys: pytest.CaptureFixture[str]) -> None:
     ran = call(capsys, "lab", "list")
     assert ran.status == 0
-    assert any(line.split()[:2] == ["http-body-leak", "FDL101"] for line in ran.out.splitlines())
+    assert any(line.split()[:2] == ["http-body-leak", "FDL101,HTP101"] for line in ran.out.splitlines())
     assert any(line.split()[:2] == ["keepalive-pool", "healthy"] for line in ran.out.splitlines())
     programs = json.loads(call(capsys, "lab", "list", "--json").out)["programs"]
     assert len(programs) == len(ran.out.splitlines())
