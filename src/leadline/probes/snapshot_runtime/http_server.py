@@ -98,10 +98,25 @@ def read(process: GoProcess, look: Look, found: Found) -> None:
     if not conns:
         return
     backgrounds = _backgrounds(scene, conns)
+    doing: dict[tuple[object, ...], str | None] = {}
     for conn in conns:
-        told = _tell(scene, conn, backgrounds.get(conn.fd))
-        if told is not None:
-            found.connections[conn.fd] = told
+        if scene.sites.has(conn.i, _is_http2):
+            continue  # another reader tells of it
+        goid = scene.goid(conn.i)
+        parked = (
+            "read"
+            if scene.reads.get(goid) == conn.fd
+            else "write"
+            if scene.writes.get(goid) == conn.fd
+            else ""
+        )
+        has_bytes = None if conn.buffered is None else conn.buffered > 0
+        key = (int(look.stack_of[conn.i]), conn.state, conn.hijacked, has_bytes, parked)
+        if key not in doing:
+            doing[key] = activity_of(scene.sites.functions(conn.i), conn, parked=parked)
+        activity = doing[key]
+        if activity is not None:
+            found.connections[conn.fd] = _tell(scene, conn, activity, backgrounds.get(conn.fd))
 
 
 def find_server_conns(scene: Scene) -> list[ServerConn]:
@@ -210,7 +225,7 @@ def activity_of(functions: Sequence[str], conn: ServerConn, *, parked: str) -> s
 
 def _is_elsewhere(functions: Sequence[str]) -> bool:
     """Return whether a serve goroutine may be parked on another descriptor than its own: in a handler it may."""
-    return _HANDLER in functions or any(name.endswith(_HTTP2) for name in functions)
+    return _HANDLER in functions or any(map(_is_http2, functions))
 
 
 def _check(scene: Scene, addresses: Words) -> NDArray[np.int64]:
@@ -272,17 +287,13 @@ def _backgrounds(scene: Scene, conns: Sequence[ServerConn]) -> dict[int, int]:
     return answer
 
 
-def _tell(scene: Scene, conn: ServerConn, background: int | None) -> Connection | None:
+def _is_http2(function: str) -> bool:
+    return function.endswith(_HTTP2)
+
+
+def _tell(scene: Scene, conn: ServerConn, activity: str, background: int | None) -> Connection:
     functions = scene.sites.functions(conn.i)
-    if any(name.endswith(_HTTP2) for name in functions):
-        return None  # another reader tells of it
     goid = scene.goid(conn.i)
-    parked = (
-        "read" if scene.reads.get(goid) == conn.fd else "write" if scene.writes.get(goid) == conn.fd else ""
-    )
-    activity = activity_of(functions, conn, parked=parked)
-    if activity is None:
-        return None
     in_handler = _HANDLER in functions
     protocol = "http/1.1"
     if activity == "hijacked":
