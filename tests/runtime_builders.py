@@ -48,6 +48,8 @@ class Process:
         stack = self.stacks.setdefault(names or ("main.work:42",), 1 + len(self.stacks))
         if self.apart_s is not None and self.source == "memory" and not facts.get("is_new"):
             facts.setdefault("moved", False)
+            if facts["moved"] is False:
+                facts.setdefault("still_ns", round(self.apart_s * S))
         self.goroutines.append(Goroutine(pid=PID, goid=goid, state=state, stack=stack, **facts))
         return int(goid)
 

@@ -10,7 +10,10 @@ from leadline.evidence.kinds import Goroutine, GoRuntime, Stack, WaitObject
 from leadline.evidence.owners import reading_frame, waiting_frame
 from leadline.model import Site, SiteFrame
 
-__all__ = ["Book", "Group", "say_goroutines"]
+__all__ = ["MIN_STILL_NS", "Book", "Group", "is_still", "say_goroutines"]
+
+MIN_STILL_NS = 2 * 10**9
+"""Looks closer together do not tell a parked goroutine from a slow one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,11 @@ class Group:
     def parked(self) -> int:
         """Return how many did not run between two looks."""
         return sum(one.moved is False for one in self.members)
+
+    @property
+    def still(self) -> int:
+        """Return how many are known to be parked for MIN_STILL_NS or more."""
+        return sum(is_still(one) for one in self.members)
 
     @property
     def moved(self) -> int:
@@ -150,6 +158,11 @@ class Book:
         if found is None:
             return None
         return Site(function=found.function, file=found.file, line=found.line, role=role, stack=frames)
+
+
+def is_still(one: Goroutine) -> bool:
+    """Return whether a goroutine is known to have been parked for some time: it has not run since an earlier look."""
+    return one.still_ns is not None and one.still_ns >= MIN_STILL_NS
 
 
 def say_goroutines(count: int) -> str:

@@ -91,6 +91,8 @@ class Goroutine(msgspec.Struct, frozen=True, kw_only=True, tag="goroutine", gc=F
         moved: whether it has run between the first and the last look: False is parked all the time, True has run, None is one
             look only or a goroutine that was not there at the first one.
         is_new: it was not there at the first look; False when there was one look only.
+        still_ns: for at least so long it has not run, by the looks in between too: the time since the earliest look that had it
+            and since which it has not run; None when it has run since the last look but one, is newer, or there was one look.
         is_stable: False when the stack did not hold still while it was read, and may be of two moments.
         tid: the thread that runs it or that it is locked to; None when there is none.
         is_locked: locked to its thread (runtime.LockOSThread).
@@ -110,6 +112,7 @@ class Goroutine(msgspec.Struct, frozen=True, kw_only=True, tag="goroutine", gc=F
     waited_ns: int | None = None
     moved: bool | None = None
     is_new: bool = False
+    still_ns: int | None = None
     is_stable: bool = True
     tid: int | None = None
     is_locked: bool = False

@@ -16,6 +16,8 @@ from leadline.probes.snapshot_runtime.pollers import system_calls
 from leadline.probes.snapshot_runtime.threads import host_tids
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from leadline.contracts import Host
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from leadline.probes.snapshot_runtime.look import GoroutineLook, Moment
     from leadline.probes.snapshot_runtime.process import OpenedProcess
 
-__all__ = ["moved_since", "runnable_count", "runtime_evidence"]
+__all__ = ["moved_since", "runnable_count", "runtime_evidence", "still_for"]
 
 _MAX_FRAMES = 64
 _UNCOUNTED_SYSCALLS_FROM = 27
@@ -56,6 +58,20 @@ def moved_since(
     return is_new, moved
 
 
+def still_for(
+    look: GoroutineLook, earlier: Sequence[GoroutineLook | Moment], *, minor: int
+) -> NDArray[np.int64]:
+    """Return for how many ns each goroutine has not run, as far back as earlier looks (in their order) tell; 0 is unknown."""
+    still = np.zeros(len(look), np.int64)
+    is_still = np.ones(len(look), np.bool_)
+    for one in reversed(earlier):
+        if not len(one.goids):
+            break
+        is_still &= moved_since(look, one, minor=minor)[1] == 0
+        still[is_still] = look.mono_ns - one.mono_ns
+    return still
+
+
 def runtime_evidence(
     host: Host,
     process: OpenedProcess,
@@ -67,6 +83,7 @@ def runtime_evidence(
     gc: GcState | None = None,
     first_gc: GcState | None = None,
     runnable: tuple[int, ...] = (),
+    between: Sequence[Moment] = (),
 ) -> tuple[GoRuntime, list[Goroutine], list[Stack]]:
     """Return the runtime, its goroutines at the last look, and their stacks.
 
@@ -80,6 +97,7 @@ def runtime_evidence(
         gc: state of the collector at the last look.
         first_gc: the same at the first look.
         runnable: runnable goroutines at each look in turn; by default those of ``first`` and ``look``.
+        between: looks between these two, in their order.
 
     Raises:
         TargetGone: the process has ended. NotPermitted.
@@ -88,7 +106,14 @@ def runtime_evidence(
     shown = np.flatnonzero(~look.is_system)
     stacks, stack_ids = _stacks(process.pid, look, shown, first_id)
     goroutines = _goroutines(
-        host, process, look, first, found=found or Found(), shown=shown, stack_ids=stack_ids
+        host,
+        process,
+        look,
+        first,
+        found=found or Found(),
+        shown=shown,
+        stack_ids=stack_ids,
+        still=still_for(look, between if first is None else (first, *between), minor=process.minor),
     )
     looks: list[GoroutineLook | Moment] = [look] if first is None else [first, look]
     in_window = None
@@ -143,6 +168,7 @@ def _goroutines(
     found: Found,
     shown: NDArray[np.int64],
     stack_ids: list[int | None],
+    still: NDArray[np.int64],
 ) -> list[Goroutine]:
     is_new = np.zeros(len(look), np.bool_)
     moved = np.full(len(look), -1, np.int8)
@@ -164,7 +190,7 @@ def _goroutines(
         shown.tolist(), look.goids[shown].tolist(), _states(look, shown), look.stack_of[shown].tolist(), created,
         _parents(look, shown), _waited(look, shown), moved[shown].tolist(), is_new[shown].tolist(),
         look.is_stable[shown].tolist(), (look.field("lockedm")[shown] != 0).tolist(),
-        (look.statuses[shown] == states.LEAKED).tolist(), labels, strict=True,
+        (look.statuses[shown] == states.LEAKED).tolist(), labels, still[shown].tolist(), strict=True,
     )  # fmt: skip
     for (
         i,
@@ -180,6 +206,7 @@ def _goroutines(
         locked,
         leaked,
         marks,
+        still_ns,
     ) in columns:
         call = calls.get(goid) if calls else None
         waits_on = found.waits_on.get(goid) if found.waits_on else None
@@ -194,6 +221,7 @@ def _goroutines(
                 waited_ns=waited,
                 moved=answers[has_moved],
                 is_new=new,
+                still_ns=still_ns if still_ns > 0 else None,
                 is_stable=stable,
                 tid=tids.get(i) if tids else None,
                 is_locked=locked,

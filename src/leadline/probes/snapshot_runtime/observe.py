@@ -46,6 +46,10 @@ MAX_SEARCHED = 64
 """Connections without a goroutine whose holders are looked for; many of one kind are held alike."""
 DEFAULT_CAP_BYTES = 512 << 20
 LOOK_EVERY_NS = 2_000_000_000
+PACES = (1.0, 1.35, 0.75, 1.2, 0.7)
+"""Times LOOK_EVERY_NS, in turn: work that comes in bursts of an even beat is not met at each look."""
+MAX_BETWEEN = 7
+"""Looks in between that are kept to tell who has not run since; then every second one is dropped."""
 COST_FACTOR = 50
 """Between the first and the last look at most 2 % of one core go into looking."""
 _KINDS = (GoRuntime, Goroutine, DescriptorUse, Connection, Pool, WaitObject)
@@ -113,22 +117,28 @@ class RuntimeObservation:
         self._first = first
         self._first_gc = first_gc
         self._runnable: list[int] = []
+        self._between: list[Moment] = []
         self._next_look_ns = 0
         if first is not None:
             self._runnable.append(runnable_count(first))
             self._next_look_ns = host.clock.mono_ns() + LOOK_EVERY_NS
 
     def tick(self) -> None:
-        """Count now and then how many goroutines wait for a CPU, as long as that is cheap."""
+        """Note now and then how many goroutines wait for a CPU and who has run, as long as that is cheap."""
         if self._process is None or self._first is None or self._host.clock.mono_ns() < self._next_look_ns:
             return
         begun_ns = self._host.clock.mono_ns()
         try:
-            self._runnable.append(runnable_count(take_look(self._process)))
+            moment = take_look(self._process).moment()
         except AccessError:
             return  # the last look tells why
+        self._runnable.append(runnable_count(moment))
+        self._between.append(moment)
+        if len(self._between) > MAX_BETWEEN:
+            del self._between[::2]
         now_ns = self._host.clock.mono_ns()
-        self._next_look_ns = now_ns + max(LOOK_EVERY_NS, COST_FACTOR * (now_ns - begun_ns))
+        pace_ns = round(LOOK_EVERY_NS * PACES[len(self._runnable) % len(PACES)])
+        self._next_look_ns = now_ns + max(pace_ns, COST_FACTOR * (now_ns - begun_ns))
 
     def finish(self, evidence: Evidence) -> None:
         """Search the heap if that is called for, look for the last time, and put what was seen."""
@@ -158,6 +168,7 @@ class RuntimeObservation:
             gc=gc,
             first_gc=self._first_gc,
             runnable=tuple(self._runnable),
+            between=self._between,
         )
         evidence.put(runtime)
         evidence.put_all(Goroutine, goroutines)

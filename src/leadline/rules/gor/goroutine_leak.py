@@ -11,11 +11,12 @@ Needs: the goroutines. Helps: their stacks, what they wait for, a second look so
 How it decides: a number alone is no fault; 10,000 idle workers are healthy.
 Proved, at any number: the garbage collector says that nothing can wake them (Go 1.26+), or a search of the heap found nobody
 else who reaches what they wait for.
-Otherwise at least 10 on one stack, at least 5 of them new between two looks 2 s or more apart, none of the old ones has
-run in between, and the new ones came during the whole time, not just now. Senders then count always, as a receiver should have
-come. Receivers and `select` count only where the channel is not a global, no other goroutine has it on its stack, they are
-not a server's handler, and not as many goroutines with a connection came meanwhile: a websocket brings two. Those that wait for
-a lock count when its holder has not run either. On a nil channel no growth is asked for.
+Otherwise at least 10 on one stack, at least 5 of them new since the first look and at least 5 that have not run for 2 s or more;
+none has run between the first and the last look, and new ones came early and late in that time: what came all at once
+is the size of something. Senders then count always, as a receiver should have come. Receivers and `select` count only where
+the channel is not a global, no other goroutine has it on its stack, they are not a server's handler, and not as many
+goroutines with a connection came meanwhile: a websocket brings two. Those that wait for a lock count when its holder has not
+run either. On a nil channel no growth is asked for.
 A dump of one moment shows no growth: senders count there, low, when 20 have waited for a minute or more.
 
 When it is wrong: long jobs that are started one by one by design, and whose channel is only in a struct on the heap. Look again
@@ -34,7 +35,7 @@ from enum import Enum
 from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Goroutine, GoRuntime, Stack, WaitObject
 from leadline.model import Because, Cleared, Finding, Layer, NotJudged, Severity, Verdict, format_duration
-from leadline.rules.goroutines import Book, Group, say_goroutines
+from leadline.rules.goroutines import Book, Group, is_still, say_goroutines
 from leadline.rules.table import place
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
@@ -45,14 +46,16 @@ MIN_COUNT = 10
 MIN_NEW = 5
 """Fewer new ones may come by chance within a window, as in FDL101."""
 MIN_APART_NS = 2 * 10**9
-"""Looks closer together do not tell a parked goroutine from a slow one."""
+"""Looks closer together show no growth."""
 MANY = 1000
 """From so many on, which is 2 MiB of stacks at least, it is high."""
 MIN_DUMPED = 20
 MIN_DUMPED_WAIT_NS = 60 * 10**9
 """Go counts waits in a dump in minutes."""
-EARLY_SHARE = 0.35
-"""Of the numbers given out between two looks, the first new one that stayed is among so many: then they came all the time."""
+LATE_SHARE = 0.4
+MIN_EACH = 2
+"""Of the new ones so many came in the last two fifths of the time, and so many before."""
+MIN_STILL = 5
 IO_SHARE = 0.5
 """New goroutines with a connection, per new one of the group, from which on they are taken for theirs."""
 PRIVATE_SHARE = 0.9
@@ -203,11 +206,17 @@ def _dumped(group: Group) -> _Proof | None:
 
 def _grown(book: Book, group: Group) -> _Proof | None:
     """Return why a group of a live process counts as leaked; None when it does not, or was seen once only."""
-    if group.count < MIN_COUNT or (book.apart_ns(group.pid) or 0) < MIN_APART_NS:
+    apart_ns = book.apart_ns(group.pid) or 0
+    if group.count < MIN_COUNT or apart_ns < MIN_APART_NS:
         return None
     if group.state in _NIL:
         return _Proof.NIL if not group.moved else None
-    if group.new < MIN_NEW or group.moved or not _came_all_the_time(book, group):
+    if (
+        group.new < MIN_NEW
+        or group.moved
+        or group.still < MIN_STILL
+        or not _came_all_the_time(group, apart_ns)
+    ):
         return None
     if group.state == _SEND:
         return _Proof.SENDERS
@@ -219,22 +228,19 @@ def _grown(book: Book, group: Group) -> _Proof | None:
     return _Proof.RECEIVERS if private >= PRIVATE_SHARE * group.count else None
 
 
-def _came_all_the_time(book: Book, group: Group) -> bool:
-    """Return whether the new ones that stayed are not only the latest: numbers are given out in rising order, nearly."""
-    if group.parked >= MIN_NEW:
-        return True
-    others = [one for one in book.goroutines.values() if one.pid == group.pid]
-    old = max((one.goid for one in others if not one.is_new), default=0)
-    latest = max(one.goid for one in others)
-    first = min(one.goid for one in group.members if one.is_new)
-    return first - old <= EARLY_SHARE * (latest - old)
+def _came_all_the_time(group: Group, apart_ns: int) -> bool:
+    """Return whether they became more early and late between the first and the last look."""
+    ages = [one.still_ns or 0 for one in group.members if one.is_new]
+    late = sum(age <= LATE_SHARE * apart_ns for age in ages)
+    early = group.parked + len(ages) - late
+    return early >= MIN_EACH and late >= MIN_EACH
 
 
 def _is_held_still(book: Book, group: Group) -> bool:
     """Return whether those who hold the locks have not run either; with nobody who is known to hold one, too."""
     objects = {thing.id: thing for one in group.members for thing in book.waits(one)}
     holders = [book.goroutines.get((group.pid, goid)) for thing in objects.values() for goid in thing.holders]
-    return all(holder is not None and holder.moved is False for holder in holders)
+    return all(holder is not None and is_still(holder) for holder in holders)
 
 
 def _is_served(group: Group) -> bool:
@@ -275,8 +281,8 @@ def _finding(book: Book, group: Group, proof: _Proof) -> Finding:
     growth = ""
     if apart_ns and group.new:
         growth = (
-            f" {group.new} of them came in the {format_duration(apart_ns)} between two looks; none of the"
-            f" {group.parked} others has run."
+            f" {group.new} of them came in the {format_duration(apart_ns)} between two looks, and none has gone on since:"
+            f" {group.still} have not run for at least 2 s."
         )
     return Finding(
         code=INFO.code,

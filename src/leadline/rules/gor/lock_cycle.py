@@ -13,7 +13,7 @@ How it decides: a goroutine is stuck when everything that it waits for has known
 themselves; a goroutine that runs, sleeps or waits for a connection is not, nor is one that has run between two looks. Only where
 stuck goroutines lead back to each other there is a circle, and only that is reported, with those who wait behind it as a
 number. Who holds a lock is told from the code that the goroutines are in. Confidence is 0.95 where the code tells all holders
-and none has run between two looks 2 s or more apart, 0.8 after one look, and a third less where some holder is told from words
+and none has run for 2 s or more, 0.8 when that is not known, and a third less where some holder is told from words
 on its stack only, or the circle passes through a channel.
 
 When it is wrong: a lock that is handed to another goroutine to unlock, a goroutine with an old copy of a pointer to a lock, and
@@ -32,14 +32,12 @@ from dataclasses import dataclass
 from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.kinds import Goroutine, GoRuntime, Stack, WaitObject
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Verdict
-from leadline.rules.goroutines import Book, say_goroutines
+from leadline.rules.goroutines import Book, is_still, say_goroutines
 from leadline.rules.table import place
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
 
 INFO = RuleInfo("GOR202", "lock-cycle", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL)
-MIN_APART_NS = 2 * 10**9
-"""Looks closer together do not tell a deadlock from a moment of contention."""
 MANY_BEHIND = 10
 """From so many on that wait behind a circle it is critical."""
 MAX_SHOWN = 6
@@ -150,8 +148,7 @@ def _finding(book: Book, circle: _Circle, waits: dict[_Key, tuple[WaitObject, ..
     inside = {one.goid for one in circle.goroutines}
     behind = _behind(circle, waits, pid)
     is_told = all(thing.held_by_code and thing.kind in _LOCKS for thing in circle.objects)
-    held_still = all(one.moved is False for one in circle.goroutines)
-    confidence = _SURE if held_still and (book.apart_ns(pid) or 0) >= MIN_APART_NS else _ONE_LOOK
+    confidence = _SURE if all(is_still(one) for one in circle.goroutines) else _ONE_LOOK
     if not is_told:
         confidence *= _DOUBTED
     sites = [site for one in circle.goroutines[:MAX_SHOWN] if (site := book.site(one)) is not None]

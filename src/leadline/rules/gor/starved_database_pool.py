@@ -9,7 +9,7 @@ monitoring shows nothing.
 Needs: the pools and the goroutines. Helps: stacks, a second look some seconds later.
 
 How it decides: a limit (SetMaxOpenConns), as many in use, and at least one goroutine that waits in (*DB).conn and has not run
-between two looks 2 s or more apart. High, critical from 10 such goroutines. Confidence 0.95; less, 0.8, when a part of those
+for 2 s or more, by looks in between. High, critical from 10 such goroutines. Confidence 0.95; less, 0.8, when a part of those
 that hold a connection has run in between: then it may be only slow. After one look it is not judged. A pool whose waiters all
 have run or are new is busy, not starved.
 
@@ -39,7 +39,7 @@ from leadline.model import (
     Verdict,
     format_duration,
 )
-from leadline.rules.goroutines import Book, say_goroutines
+from leadline.rules.goroutines import Book, is_still, say_goroutines
 from leadline.rules.table import place
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
@@ -48,8 +48,6 @@ INFO = RuleInfo(
     "GOR301", "starved-database-pool", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL
 )
 KIND = "database/sql.DB"
-MIN_APART_NS = 2 * 10**9
-"""Looks closer together do not tell a starved pool from a busy one."""
 MANY_WAITING = 10
 MAX_PLACES = 4
 _SURE, _MAY_BE_SLOW = 0.95, 0.8
@@ -79,13 +77,13 @@ def judge(seen: Needs) -> Iterable[Verdict]:
     for pool in pools:
         if not _is_full(pool) or not pool.waiting_goids:
             continue
-        if (book.apart_ns(pool.pid) or 0) < MIN_APART_NS:
+        if book.apart_ns(pool.pid) is None:
             verdicts.append(_untold(pool))
             continue
         waiting = [
             one
             for goid in pool.waiting_goids
-            if (one := book.goroutines.get((pool.pid, goid))) is not None and one.moved is False
+            if (one := book.goroutines.get((pool.pid, goid))) is not None and is_still(one)
         ]
         if waiting:
             verdicts.append(_finding(book, pool, waiting))
@@ -122,18 +120,18 @@ def _untold(pool: Pool) -> NotJudged:
 
 def _finding(book: Book, pool: Pool, waiting: list[Goroutine]) -> Finding:
     count = len(waiting)
-    apart_ns = book.apart_ns(pool.pid) or 0
+    longest_ns = max(one.still_ns or 0 for one in waiting)
     reference = f"pool:{pool.id}"
     held = Counter(holder.how for holder in pool.holders)
     goroutines = [_holder(book, pool, holder) for holder in pool.holders]
-    has_run = any(one is not None and one.moved is not False for one in goroutines)
+    has_run = any(one is not None and not is_still(one) for one in goroutines)
     because = [
         Because(
             evidence=reference,
             layer=Layer.RUNTIME,
             says=(
                 f"All {pool.in_use} connections that {_name(pool)} may open are in use; {say_goroutines(len(pool.waiting_goids))}"
-                f" wait for one, {count} of them for all of the {format_duration(apart_ns)} between two looks."
+                f" wait for one, {count} of them for 2 s or more, up to {format_duration(longest_ns)} that were seen."
             ),
         )
     ]

@@ -7,9 +7,9 @@ those who measure from outside it looks like a slow network or database.
 
 Needs: the Go runtime, at two looks or more. Helps: goroutines with stacks (whose they are).
 
-How it decides: at each of at least two looks at least 4 times as many runnable goroutines as GOMAXPROCS, and at least 20.
-The smallest look counts: a burst that is over at the next look is no fault. Medium, high from 20 times as many. Confidence 0.8;
-0.9 with three looks or more.
+How it decides: at the last three looks or more in a row, or at both when there were two, at least 4 times as many runnable
+goroutines as GOMAXPROCS, and at least 20. The smallest of them counts: a burst that is over at the next look is no
+fault. Medium, high from 20 times as many. Confidence 0.8; 0.9 with three looks.
 
 When it is wrong: batch jobs that are meant to use up the CPU, where waiting harms nobody; bursts that fall on each of few looks.
 
@@ -34,12 +34,12 @@ __all__ = ["INFO", "RULE", "Needs", "judge"]
 
 INFO = RuleInfo("SCH101", "runnable-pile-up", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.HIGH)
 MIN_LOOKS = 2
+MIN_IN_A_ROW = 3
 MIN_RUNNABLE = 20
 MIN_FACTOR = 4
 """Times GOMAXPROCS; with so many each waits four turns of up to 10 ms (runtime forcePreemptNS) for one."""
 HIGH_FACTOR = 20
 _CONFIDENCE, _CONFIDENCE_OF_MANY = 0.8, 0.9
-_MANY_LOOKS = 3
 _MAX_SITES = 3
 
 
@@ -60,14 +60,14 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         if runtime.gomaxprocs is None or not runtime.runnable:
             continue
         most = max(most, *runtime.runnable)
-        least = min(runtime.runnable)
-        if least < max(MIN_RUNNABLE, MIN_FACTOR * runtime.gomaxprocs):
+        crowded = _crowded(runtime.runnable, max(MIN_RUNNABLE, MIN_FACTOR * runtime.gomaxprocs))
+        if len(crowded) < min(len(runtime.runnable), MIN_IN_A_ROW):
             judged += 1
-        elif len(runtime.runnable) < MIN_LOOKS:
-            verdicts.append(_untold(least))
+        elif len(crowded) < MIN_LOOKS:
+            verdicts.append(_untold(min(crowded)))
         else:
             book = Book.of(seen.runtimes, seen.goroutines or (), seen.stacks)
-            verdicts.append(_finding(book, runtime, runtime.gomaxprocs, least))
+            verdicts.append(_finding(book, runtime, runtime.gomaxprocs, crowded))
     if verdicts:
         return verdicts
     if not judged:
@@ -94,6 +94,14 @@ def judge(seen: Needs) -> Iterable[Verdict]:
 RULE = Rule(INFO, Needs, judge)
 
 
+def _crowded(runnable: tuple[int, ...], least: int) -> tuple[int, ...]:
+    """Return the counts of the last looks in a row at which there were so many."""
+    begin = len(runnable)
+    while begin and runnable[begin - 1] >= least:
+        begin -= 1
+    return runnable[begin:]
+
+
 def _untold(count: int) -> NotJudged:
     return NotJudged(
         code=INFO.code,
@@ -104,21 +112,22 @@ def _untold(count: int) -> NotJudged:
     )
 
 
-def _finding(book: Book, runtime: GoRuntime, gomaxprocs: int, least: int) -> Finding:
+def _finding(book: Book, runtime: GoRuntime, gomaxprocs: int, crowded: tuple[int, ...]) -> Finding:
+    least = min(crowded)
     sites: Counter[Site] = Counter()
     for one in book.goroutines.values():
         if one.pid == runtime.pid and one.state == "runnable":
             site = book.site(one)
             if site is not None:
                 sites[site] += 1
-    looks = len(runtime.runnable)
+    looks = len(crowded)
     reference = f"go_runtime:{runtime.pid}"
-    counts = ", ".join(str(count) for count in runtime.runnable)
+    counts = ", ".join(str(count) for count in crowded)
     because = [
         Because(
             evidence=reference,
             layer=Layer.RUNTIME,
-            says=f"Ready to run at {looks} looks: {counts} goroutines; {gomaxprocs} may run at once (GOMAXPROCS).",
+            says=f"Ready to run at the last {looks} looks: {counts} goroutines; {gomaxprocs} may run at once (GOMAXPROCS).",
         )
     ]
     because += [
@@ -133,7 +142,7 @@ def _finding(book: Book, runtime: GoRuntime, gomaxprocs: int, least: int) -> Fin
         code=INFO.code,
         name=INFO.name,
         severity=Severity.HIGH if least >= HIGH_FACTOR * gomaxprocs else Severity.MEDIUM,
-        confidence=_CONFIDENCE_OF_MANY if looks >= _MANY_LOOKS else _CONFIDENCE,
+        confidence=_CONFIDENCE_OF_MANY if looks >= MIN_IN_A_ROW else _CONFIDENCE,
         layer=Layer.RUNTIME,
         title=f"{least} or more goroutines are ready to run and wait for {'one of ' if gomaxprocs > 1 else ''}{gomaxprocs} CPU"
         f"{'s' if gomaxprocs > 1 else ''}",

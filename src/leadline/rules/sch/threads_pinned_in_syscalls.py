@@ -9,11 +9,12 @@ A close does not wake them, and deadlines do not work.
 
 Needs: the goroutines, at two looks. Helps: stacks, the thread's system call and its descriptor.
 
-How it decides: at least 20 goroutines on one stack that were in a system call or in C code at both of two looks 2 s or more
-apart, and have not run in between. Low; medium from 50, high from 1,000. Calls that end soon are not counted, however
+How it decides: at least 20 goroutines on one stack that have been in a system call or in C code for 2 s or more, by looks in
+between, without having run. Low; medium from 50, high from 1,000. Calls that end soon are not counted, however
 many are in one at a look. A few goroutines that wait so by design (os/signal, exec.Wait) stay below the number.
 
-When it is wrong: a fixed small number of such threads may be all that there will ever be.
+When it is wrong: from Go 1.27 on nothing tells whether a goroutine has left its call between two looks, so that nothing is found
+there. A fixed small number of such threads may be all that there will ever be.
 
 What to do: let Go's poller wait: open devices and pipes with os.OpenFile or os.NewFile in non-blocking mode, do not call
 File.Fd(), which switches to blocking mode (use SyscallConn instead). Where the call
@@ -41,7 +42,6 @@ MIN_COUNT = 20
 MEDIUM_COUNT = 50
 HIGH_COUNT = 1000
 """A tenth of the 10,000 threads at which Go ends the process (runtime/debug SetMaxThreads)."""
-MIN_APART_NS = 2 * 10**9
 _STATE = "syscall"
 _CONFIDENCE = 0.9
 _CGO = ("runtime.cgocall", "runtime.asmcgocall")
@@ -68,8 +68,8 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         apart_ns = book.apart_ns(group.pid)
         if apart_ns is None and group.count >= MIN_COUNT:
             untold += group.count
-        elif apart_ns is not None and apart_ns >= MIN_APART_NS and group.parked >= MIN_COUNT:
-            findings.append(_finding(book, group, apart_ns))
+        elif group.still >= MIN_COUNT:
+            findings.append(_finding(book, group))
     if findings:
         return findings
     if untold:
@@ -97,8 +97,8 @@ def judge(seen: Needs) -> Iterable[Verdict]:
 RULE = Rule(INFO, Needs, judge)
 
 
-def _finding(book: Book, group: Group, apart_ns: int) -> Finding:
-    count = group.parked
+def _finding(book: Book, group: Group) -> Finding:
+    count = group.still
     calls = Counter(one.syscall for one in group.members if one.syscall)
     is_native = any(name in _CGO for name in group.functions)
     call = calls.most_common(1)[0][0] if calls and not is_native else None
@@ -111,6 +111,7 @@ def _finding(book: Book, group: Group, apart_ns: int) -> Finding:
     severity = Severity.LOW
     if count >= MEDIUM_COUNT:
         severity = Severity.HIGH if count >= HIGH_COUNT else Severity.MEDIUM
+    longest_ns = max(one.still_ns or 0 for one in group.members)
     runtime = next(one for one in book.runtimes if one.pid == group.pid)
     threads = f" The runtime has made {runtime.threads} threads." if runtime.threads else ""
     return Finding(
@@ -138,8 +139,8 @@ def _finding(book: Book, group: Group, apart_ns: int) -> Finding:
                 evidence=group.evidence,
                 layer=Layer.RUNTIME,
                 says=(
-                    f"{count} goroutines were in {doing}{where} at both of two looks {format_duration(apart_ns)} apart and have"
-                    f" not run in between.{about}{threads}"
+                    f"{count} goroutines have been in {doing}{where} for 2 s or more, up to"
+                    f" {format_duration(longest_ns)} that were seen.{about}{threads}"
                 ),
             ),
         ),

@@ -9,7 +9,12 @@ import msgspec
 import pytest
 
 from leadline.model import SiteFrame, TargetGone
-from leadline.probes.snapshot_runtime.evidence import moved_since, runnable_count, runtime_evidence
+from leadline.probes.snapshot_runtime.evidence import (
+    moved_since,
+    runnable_count,
+    runtime_evidence,
+    still_for,
+)
 from leadline.probes.snapshot_runtime.gc_state import GcState
 from leadline.probes.snapshot_runtime.look import take_look
 from leadline.probes.snapshot_runtime.looks import Found
@@ -111,6 +116,24 @@ def test_two_looks_tell_who_has_run_and_who_is_new() -> None:
         assert (runtime.passes, runtime.first_goroutines, runtime.goroutines) == (2, 8, 10)
         assert (runtime.runnable, runtime.gc_cycles_in_window) == ((1, 1), 2)
     assert runnable_count(last) == 1
+
+
+def test_looks_in_between_tell_for_how_long_each_has_not_run() -> None:
+    """One has stood still all the time, one ran after the first look, one runs all the time, one came later."""
+    target, process = opened()
+    sequence = process.offsets.need("g.trackingSeq")
+    looks = [take_look(process)]
+    target.memory.update(opened([*SOME, Parked(20)])[0].memory)
+    target.row(2)[sequence] += 1
+    for _ in range(3):
+        target.clock.advance(10**9)
+        target.row(5)[sequence] += 1
+        looks.append(take_look(process))
+    last = looks.pop()
+    still = dict(zip(last.goids.tolist(), still_for(last, looks, minor=26).tolist(), strict=True))
+    apart = [last.mono_ns - look.mono_ns for look in looks]
+    assert (still[7], still[8], still[11], still[20]) == (apart[0], apart[1], 0, apart[1])
+    assert not still_for(last, (), minor=26).any()
 
 
 def test_a_goroutine_in_a_call_may_have_left_it_since_go_1_27() -> None:

@@ -31,7 +31,7 @@ def test_ten_senders_of_which_five_are_new_fire_and_nine_or_four_do_not() -> Non
     found = finding(RULE, growing().evidence())
     assert found.title == "10 goroutines blocked for ever in chan send at main.work (main.go:42)"
     assert (found.severity, found.count, found.rate_per_s) == (Severity.MEDIUM, 10, 0.5)
-    assert "5 of them came" in found.because[0].says
+    assert "5 of them came in the 10 s between two looks" in found.because[0].says
     assert "10 chans without a buffer" in found.because[1].says
     assert [(site.function, site.role) for site in found.sites] == [("main.work", "parked")]
     assert cleared(RULE, growing(old=4).evidence()).pattern == "parked"
@@ -46,21 +46,27 @@ def test_receivers_that_nobody_knows_are_found() -> None:
         assert "cancel" in found.remedy
 
 
+def after_the_first_look(*still_s: float) -> Process:
+    process = Process()
+    for seconds in still_s:
+        process.waiter("chan send", is_new=True, still_ns=round(seconds * 10**9) or None)
+    return process
+
+
 def test_a_leak_that_began_after_the_first_look_is_found_when_it_went_on_all_the_time() -> None:
-    process = Process()
-    process.go("main.main:9", state="select", goid=30)
-    for index in range(20):
-        process.waiter("chan send", is_new=True, goid=40 + 3 * index)
-    assert finding(RULE, process.evidence()).count == 20
+    found = finding(RULE, after_the_first_look(*[8, 6, 4.1, 2, 0] * 4).evidence())
+    assert (found.count, found.rate_per_s) == (20, 2.0)
+    assert "16 have not run for at least 2 s" in found.because[0].says
 
 
-def test_only_the_latest_waiting_is_never_a_leak() -> None:
-    """Short waits: goroutines come and go, and those of this moment are the last that were started."""
-    process = Process()
-    process.go("main.main:9", state="select", goid=1)
-    for index in range(20):
-        process.waiter("chan send", is_new=True, goid=5000 + index)
-    assert cleared(RULE, process.evidence())
+def test_what_came_all_at_once_is_never_a_leak() -> None:
+    assert cleared(RULE, after_the_first_look(*[8] * 20).evidence())
+    assert cleared(RULE, after_the_first_look(*[8] * 19, 2).evidence())
+
+
+def test_short_waits_are_never_a_leak() -> None:
+    """Those of this moment came since the look before."""
+    assert cleared(RULE, after_the_first_look(*[0] * 20).evidence())
 
 
 def test_one_that_has_run_clears_the_group() -> None:

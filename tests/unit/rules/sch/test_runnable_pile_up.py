@@ -32,7 +32,9 @@ def test_twenty_times_as_many_are_high() -> None:
     assert finding(RULE, process(160, 160, 160).evidence()).confidence == 0.9
 
 
-@pytest.mark.parametrize("runnable", [(0, 0), (300, 0, 300), (0, 300), (3, 2)])
+@pytest.mark.parametrize(
+    "runnable", [(0, 0), (300, 0, 300), (0, 300), (3, 2), (300, 300, 300, 0), (300, 0, 300, 300)]
+)
 def test_bursts_are_healthy(runnable: tuple[int, ...]) -> None:
     assert cleared(RULE, process(*runnable).evidence())
 
@@ -50,3 +52,8 @@ def test_one_look_is_not_judged() -> None:
     assert "one look" in not_judged(RULE, process(300).evidence()).missing
     assert not_judged(RULE, process(300, 300, gomaxprocs=None).evidence())
     assert is_silent_without(RULE)
+
+
+def test_three_looks_in_a_row_fire_and_two_after_a_quiet_one_do_not() -> None:
+    assert finding(RULE, process(0, 300, 280, 310).evidence()).count == 280
+    assert cleared(RULE, process(0, 300, 310).evidence())
