@@ -279,6 +279,10 @@ class Ancestors:
         place = int(self._nodes.searchsorted(number))
         return place if place < len(self._nodes) and int(self._nodes[place]) == number else -1
 
+    @cached_property
+    def _holder_places(self) -> NDArray[np.int64]:
+        return np.searchsorted(self._nodes, self.objects)
+
     def leads(self, rank: Rank, number: int) -> bool:
         """Return whether a way of this rank leads to a visited object."""
         place = self._place(number)
@@ -294,13 +298,13 @@ class Ancestors:
         for rank in _ROOT_RANKS:
             if not self.leads(rank, anchor):
                 continue
-            via, edges, number = self._via[rank], [], anchor
+            via, edges, place = self._via[rank], [], self._place(anchor)
             while True:
-                edge = int(via[self._place(number)])
+                edge = int(via[place])
                 edges.append(edge)
                 if int(self.ranks[edge]) == rank:
                     break
-                number = int(self.objects[edge])
+                place = int(self._holder_places[edge])
             found.append((rank, edges[::-1]))
         return found
 

@@ -223,6 +223,11 @@ class HeapIndex:
         return self._g_objects.get(number)
 
     @property
+    def pointer_count(self) -> int:
+        """Return how many pointers were found."""
+        return len(self._edges)
+
+    @property
     def goroutine_objects(self) -> NDArray[np.int64]:
         """Return the numbers of the objects that are a ``runtime.g``."""
         return np.fromiter(self._g_objects, np.int64, len(self._g_objects))

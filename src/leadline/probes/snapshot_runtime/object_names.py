@@ -29,6 +29,8 @@ _MAP = "map"
 _HEADER_BYTES = 8
 _MAX_HOLDERS = 32
 _MAX_ALIKE = 3
+_MAX_NAMED = 128
+"""Longer ways are named at both ends only."""
 _MAX_MAP_BITS = 40
 _NETWORKS = {"tcp": "*net.TCPConn", "udp": "*net.UDPConn", "uni": "*net.UnixConn", "ip": "*net.IPConn"}
 _LISTENERS = {"tcp": "*net.TCPListener", "uni": "*net.UnixListener"}
@@ -62,7 +64,12 @@ class ObjectNames:
         """
         found: list[str] = []
         inside_map = 0
+        left_out = range(_MAX_NAMED // 2, len(steps) - _MAX_NAMED // 2)
         for place, (number, pointer) in enumerate(steps):
+            if len(steps) > _MAX_NAMED and place in left_out:
+                if place == left_out.start:
+                    found.append(f"... ({len(left_out)} more)")
+                continue
             following = steps[place + 1][1] if place + 1 < len(steps) else None
             name = self._name(number, pointer, following)
             if name.startswith(_MAP):
