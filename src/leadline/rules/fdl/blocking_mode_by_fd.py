@@ -45,7 +45,7 @@ from leadline.rules.connections import ConnectionNeeds, Group, Seen, at, connect
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
 
-INFO = RuleInfo("FDL403", "blocking-mode-by-fd", since="0.2.0", stage=Stage.PREVIEW, severity=Severity.MEDIUM)
+INFO = RuleInfo("FDL403", "blocking-mode-by-fd", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.MEDIUM)
 MEDIUM_COUNT = 5
 STANDARD_FDS = 2
 SIGN_CONFIDENCE = 0.95

@@ -37,7 +37,7 @@ from leadline.rules.table import place
 __all__ = ["INFO", "RULE", "Needs", "judge"]
 
 INFO = RuleInfo(
-    "FDL603", "close-wait-ignored", since="0.2.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL
+    "FDL603", "close-wait-ignored", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL
 )
 NAMED_CONFIDENCE = 0.9
 STACK_CONFIDENCE = 0.75

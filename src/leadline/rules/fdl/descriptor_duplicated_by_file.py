@@ -39,7 +39,7 @@ from leadline.rules.table import Table, place, sites_of
 __all__ = ["INFO", "RULE", "Needs", "judge"]
 
 INFO = RuleInfo(
-    "FDL402", "descriptor-duplicated-by-file", since="0.2.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL
+    "FDL402", "descriptor-duplicated-by-file", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL
 )
 MIN_COUNT = 5
 BIRTH_CONFIDENCE = 0.9

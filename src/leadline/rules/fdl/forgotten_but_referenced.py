@@ -39,7 +39,7 @@ from leadline.rules.fdl import forgotten
 __all__ = ["INFO", "RULE", "Needs", "judge"]
 
 INFO = RuleInfo(
-    "FDL601", "forgotten-but-referenced", since="0.2.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL
+    "FDL601", "forgotten-but-referenced", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL
 )
 LEFT_CONFIDENCE = 0.9
 GROWING_CONFIDENCE = 0.8

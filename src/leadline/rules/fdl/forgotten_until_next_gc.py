@@ -35,7 +35,7 @@ from leadline.rules.fdl import forgotten
 __all__ = ["INFO", "RULE", "Needs", "judge", "next_collection"]
 
 INFO = RuleInfo(
-    "FDL602", "forgotten-until-next-gc", since="0.2.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL
+    "FDL602", "forgotten-until-next-gc", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL
 )
 FORCED_GC_NS = 120 * 10**9
 """runtime.forcegcperiod: an idle program collects at the latest so long after the last collection, if there was one."""

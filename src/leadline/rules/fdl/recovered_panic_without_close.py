@@ -52,7 +52,7 @@ __all__ = ["INFO", "RULE", "Needs", "judge"]
 INFO = RuleInfo(
     "FDL604",
     "recovered-panic-without-close",
-    since="0.2.0",
+    since="0.1.0",
     stage=Stage.PREVIEW,
     severity=Severity.CRITICAL,
 )
