@@ -42,7 +42,8 @@ def moved_since(
     """Return which goroutines are new since an earlier look, and which have run: 1 yes, 0 no, -1 unknown.
 
     The counter ``trackingSeq`` has 8 bits; the times that go with it make sure that it did not go round. From Go 1.27 on it
-    does not count system calls: of a goroutine that is in one both times it is not known whether it left.
+    does not count system calls: of a goroutine that is in one both times it is known only that it did not leave, when its
+    thread was not on a CPU since.
     """
     order = np.argsort(first.goids)
     place = np.minimum(np.searchsorted(first.goids[order], look.goids), max(len(order) - 1, 0))
@@ -53,7 +54,10 @@ def moved_since(
     moved = has_run.astype(np.int8)
     if minor >= _UNCOUNTED_SYSCALLS_FROM:
         both = (look.statuses == states.SYSCALL) & (first.statuses[earlier] == states.SYSCALL)
-        moved[both & ~has_run] = -1
+        for index in np.flatnonzero(both & ~has_run & ~is_new).tolist():
+            goid = int(look.goids[index])
+            switches = look.switches.get(goid)
+            moved[index] = 0 if switches is not None and switches == first.switches.get(goid) else -1
     moved[is_new] = -1
     return is_new, moved
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from leadline.model import SiteFrame, Unsupported
 from leadline.probes.snapshot_runtime import states
+from leadline.probes.snapshot_runtime.thread_runs import switches_of
 from leadline.probes.snapshot_runtime.unwind import Ending, Starts
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Moment(NamedTuple):
     statuses: NDArray[np.int64]
     is_system: NDArray[np.bool_]
     marks: NDArray[np.uint8]
+    switches: dict[int, int]
 
 
 def _layout(offsets: GoOffsets) -> _Layout:
@@ -117,6 +119,7 @@ class GoroutineLook:
     Attributes:
         is_whole: whose stack was walked to its first function; False where it was cut (over 1 MiB) or lost.
         bytes_read: memory of the target that the look has read.
+        switches: how often the threads of goroutines in system calls were switched, by goroutine number; from Go 1.27 on.
     """
 
     def __init__(self, process: OpenedProcess, mono_ns: int, reader: _Reader) -> None:
@@ -129,6 +132,7 @@ class GoroutineLook:
         self._words_of = reader.words_of
         self._is_stable = reader.is_stable
         self.bytes_read = 0
+        self.switches: dict[int, int] = {}
         self._statuses = self._bytes(self._layout.status, 4).view("<u4").reshape(-1).astype(np.int64) & 0xFFF
         self._goids = self.field("goid").astype(np.int64)
         self._by_address: dict[int, int] | None = None
@@ -291,7 +295,13 @@ class GoroutineLook:
     def moment(self) -> Moment:
         """Return what a later look is compared with, so that this one can be let go."""
         return Moment(
-            self._mono_ns, self._addresses, self._goids, self._statuses, self._is_system, self.marks
+            self._mono_ns,
+            self._addresses,
+            self._goids,
+            self._statuses,
+            self._is_system,
+            self.marks,
+            self.switches,
         )
 
     # -- inside -------------------------------------------------------------------------------------------
@@ -499,6 +509,8 @@ def take_look(process: OpenedProcess) -> GoroutineLook:
         process.check_same()
         raise Unsupported(f"process {process.pid}: its goroutines cannot be read")
     found = GoroutineLook(process, mono_ns, reader)
+    if process.minor > _COUNTED_SYSCALLS_UNTIL:
+        found.switches = switches_of(process.host, process, found)
     found.bytes_read = process.memory.bytes_read - before
     return found
 
