@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StackWords", "globals_with", "goroutines_with", "is_pointer", "stack_words"]
 
-MAX_GOROUTINES = 50_000
+MAX_GOROUTINES = 20_000
 """Goroutines whose stacks are searched, those with the rarest stacks first."""
 MAX_WORDS = 1024
 """Words of one stack that are searched, from its stack pointer upwards."""
@@ -25,6 +25,8 @@ MAX_GLOBAL_BYTES = 64 << 20
 _CHUNK_WORDS = 1 << 20
 _MAX_ADDRESS = 1 << 56
 _FILTER_BITS = 22
+_FEW = 2_000
+_FEW_FILTER_BITS = 17
 
 
 def is_pointer(words: Words) -> NDArray[np.bool_]:
@@ -117,8 +119,9 @@ def _rows_with(words: Words, addresses: Words) -> NDArray[np.int64]:
     """Return the rows of ``words`` that are in ``addresses``; a table of low bits drops nearly all others first."""
     if not len(words) or not len(addresses):
         return np.zeros(0, np.int64)
-    mask = np.uint64((1 << _FILTER_BITS) - 1)
-    table = np.zeros(1 << _FILTER_BITS, np.bool_)
+    bits = _FEW_FILTER_BITS if len(addresses) <= _FEW else _FILTER_BITS
+    mask = np.uint64((1 << bits) - 1)
+    table = np.zeros(1 << bits, np.bool_)
     table[(addresses >> np.uint64(3)) & mask] = True
     rows = np.flatnonzero(table[(words >> np.uint64(3)) & mask])
     return rows[np.isin(words[rows], addresses)].astype(np.int64)

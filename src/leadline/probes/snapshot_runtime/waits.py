@@ -110,7 +110,7 @@ def _tell(process: GoProcess, look: Look, waits: list[_Waits], found: Found) -> 
         if one.kind in {"mutex", "rwmutex"}
     ]
     held = holders_of(process, look, locks, words)
-    goids = look.goids
+    goids: list[int] = look.goids.tolist()
     for one in waits:
         own = set(one.goroutines)
         holders, by_code = held.get(one.address, ((), False))
@@ -140,11 +140,11 @@ def _tell(process: GoProcess, look: Look, waits: list[_Waits], found: Found) -> 
             )
         )
         for i in own:
-            found.waits_on.setdefault(int(goids[i]), []).append(number)
+            found.waits_on.setdefault(goids[i], []).append(number)
 
 
-def _numbers(goids: NDArray[np.int64], indices: Iterable[int]) -> tuple[int, ...]:
-    return tuple(sorted({int(goids[i]) for i in indices}))
+def _numbers(goids: list[int], indices: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted({goids[i] for i in indices}))
 
 
 def _with_reason(process: GoProcess, look: Look, words: Sequence[str]) -> NDArray[np.int64]:
