@@ -39,6 +39,8 @@ _SCHEMES = ("http", "https")
 _MAX_HOST = 300
 _RESPONSE_BODY = 64
 """Offset of the exported field http.Response.Body; all fields before it are exported, so the Go 1 promise keeps it."""
+_SAMPLES = 3
+_FIRST_PAGE = 4096
 _MAX_SEARCHED_WORDS = 4_000_000
 
 
@@ -219,10 +221,7 @@ def _is_in_select(scene: Scene, conn: PersistConn) -> bool:
 def _find_knowing(scene: Scene, held: Sequence[PersistConn], requests: Requests) -> None:
     """Find goroutines of the program that have the response or its body on their stack: they may still read it."""
     look = scene.look
-    owner: dict[int, int] = {}
-    for conn in held:
-        if conn.fd not in requests.reading:
-            owner.update(dict.fromkeys(_response_objects(scene, conn), conn.fd))
+    owner = _response_objects(scene, [conn for conn in held if conn.fd not in requests.reading])
     if not owner:
         return
     wanted = np.array(sorted(owner), np.uint64)
@@ -238,24 +237,43 @@ def _find_knowing(scene: Scene, held: Sequence[PersistConn], requests: Requests)
             requests.knowing.setdefault(owner[address], set()).add(scene.goid(i))
 
 
-def _response_objects(scene: Scene, conn: PersistConn) -> list[int]:
-    """Return the addresses of the response and its body that a readLoop has handed over."""
-    extent = scene.sites.extent(conn.i, _READ_LOOP.__eq__)
-    if extent is None:
-        return []
-    memory = scene.process.memory
-    words = np.unique(scene.look.words(conn.i)[extent[0] : extent[1]])
-    words = words[(words > 4096) & (words < 1 << 47) & (words % 8 == 0)]
+def _response_objects(scene: Scene, conns: Sequence[PersistConn]) -> dict[int, int]:
+    """Return the descriptors by address of the responses and bodies that readLoops have handed over."""
+    groups: dict[int, list[PersistConn]] = {}
+    for conn in conns:
+        groups.setdefault(int(scene.look.stack_of[conn.i]), []).append(conn)
+    answer: dict[int, int] = {}
+    for members in groups.values():
+        extent = scene.sites.extent(members[0].i, _READ_LOOP.__eq__)
+        rows = [scene.look.words(conn.i)[slice(*extent)] for conn in members] if extent is not None else []
+        width = min(map(len, rows), default=0)
+        if not width:
+            continue
+        table = np.stack([row[:width] for row in rows])
+        # Goroutines with the same stack have them at the same places of the frame.
+        some = table[: _SAMPLES * 2]
+        columns = np.flatnonzero(_are_responses(scene, some.reshape(-1)).reshape(some.shape).any(axis=0))
+        for column in columns.tolist():
+            good = _are_responses(scene, table[:, column])
+            for n in np.flatnonzero(good).tolist():
+                answer[int(table[n, column])] = members[n].fd
+    return answer
+
+
+def _are_responses(scene: Scene, words: Words) -> NDArray[np.bool_]:
+    """Return which words are addresses of responses with a body, or of such bodies."""
     kind = scene.process.type_of_interface
-    answer = []
+    answer = np.zeros(len(words), np.bool_)
+    likely = (words > _FIRST_PAGE) & (words < 1 << 47) & (words % 8 == 0)
     for place, types in ((0, {"*http.body"}), (_RESPONSE_BODY, {"*http.bodyEOFSignal", "*http.gzipReader"})):
-        tabs, are_read = memory.gather_words(words + np.uint64(place))
-        likely = are_read & (tabs > 4096) & (tabs % 8 == 0)
-        answer += [
-            int(word)
-            for word, tab in zip(words[likely].tolist(), tabs[likely].tolist(), strict=True)
-            if kind(tab, is_empty=False) in types
+        tabs, are_read = scene.process.memory.gather_words(words[likely] + np.uint64(place))
+        tabs[~are_read] = 0
+        good = [
+            tab
+            for tab in np.unique(tabs).tolist()
+            if tab > _FIRST_PAGE and kind(tab, is_empty=False) in types
         ]
+        answer[likely] |= np.isin(tabs, np.array(good, np.uint64))
     return answer
 
 
