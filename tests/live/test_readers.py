@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pytest
 
 import go_truth
 from leadline.host import LiveHost
 from leadline.model import GapReason, Malformed, TargetGone, Unsupported
+from leadline.probes.snapshot_runtime import pollers
 from leadline.probes.snapshot_runtime.look import GoroutineLook, take_look
 from leadline.probes.snapshot_runtime.looks import Found, GoProcess, Look
 from leadline.probes.snapshot_runtime.process import OpenedProcess
@@ -18,8 +20,14 @@ from live_runs import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from leadline.evidence.kinds import Connection
+    from numpy.typing import NDArray
 
+    from leadline.evidence.kinds import Connection
+    from leadline.probes.snapshot_runtime.looks import Memory, Words
+
+WRONG = 0.05
+"""Share of words that are read wrong."""
+CONNECTION_READERS = [one for one in READERS if "connections" in one[0] or "handshakes" in one[0]]
 EVERYTHING = 50
 """Connections that the program tells of."""
 
@@ -167,3 +175,80 @@ def test_a_target_that_is_gone_ends_the_reading(truth: go_truth.Truth) -> None:
             Found(),
             readers=(("x", _failing(TargetGone("gone"))),),  # type: ignore[arg-type]
         )
+
+
+class Torn:
+    """Memory whose words are wrong now and then: zero, small, random, or the address of something else."""
+
+    def __init__(self, memory: Memory, seed: int) -> None:
+        self._memory = memory
+        self._random = np.random.default_rng(seed)
+        self._seen = np.zeros(1, np.uint64)
+
+    def _spoil(self, raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        words = np.ascontiguousarray(raw).copy()
+        flat = words.reshape(-1)
+        whole = flat[: len(flat) // 8 * 8].view(np.uint64)
+        if len(whole):
+            self._seen = np.concatenate([self._seen, whole[:64]])[-4096:]
+            wrong = self._random.random(len(whole)) < WRONG
+            kinds = self._random.integers(0, 4, len(whole))
+            values = np.select(
+                [kinds == 0, kinds == 1, kinds == 2],
+                [
+                    np.zeros(len(whole), np.uint64),
+                    self._random.integers(0, 4096, len(whole), np.uint64),
+                    self._random.integers(0, 1 << 64, len(whole), np.uint64),
+                ],
+                self._random.choice(self._seen, len(whole)),
+            )
+            whole[wrong] = values[wrong]
+        return words
+
+    def read(self, address: int, size: int) -> bytes:
+        return bytes(self._spoil(np.frombuffer(self._memory.read(address, size), np.uint8)))
+
+    def words(self, address: int, count: int) -> Words:
+        spoilt: Words = self._spoil(self._memory.words(address, count).view(np.uint8)).view(np.uint64)
+        return spoilt
+
+    def word(self, address: int) -> int:
+        return int(
+            self._spoil(np.array([self._memory.word(address)], np.uint64).view(np.uint8)).view(np.uint64)[0]
+        )
+
+    def gather(self, addresses: Words, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        rows, are_read = self._memory.gather(addresses, size)
+        return self._spoil(rows), are_read
+
+    def gather_words(self, addresses: Words) -> tuple[Words, NDArray[np.bool_]]:
+        words, are_read = self._memory.gather_words(addresses)
+        return self._spoil(words.view(np.uint8)).view(np.uint64), are_read
+
+    def text(self, address: int, size: int) -> str | None:
+        raw = self.read(address, min(size, 4096))
+        return raw.decode(errors="replace")
+
+
+class TornProcess:
+    """A process with such memory."""
+
+    def __init__(self, process: GoProcess, seed: int) -> None:
+        self._process = process
+        self.memory = Torn(process.memory, seed)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._process, name)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_memory_that_is_wrong_here_and_there_makes_no_reader_fail(truth: go_truth.Truth, seed: int) -> None:
+    """What is told then may be less or wrong, but each reader ends soon and says where it fails."""
+    process = cast("GoProcess", TornProcess(truth.process, seed))
+    look = _look(truth)
+    found = Found(unix_minus_mono_ns=10**18)
+    pollers.read(LiveHost(), process, look, found)
+    assert found.uses
+    for what, reader in CONNECTION_READERS:
+        reader(process, look, found)
+        assert all(one.fd in found.uses for one in found.connections.values()), what
