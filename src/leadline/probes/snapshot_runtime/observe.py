@@ -192,7 +192,7 @@ class RuntimeObservation:
         found.gaps.clear()  # the last look says the same
         wanted = self._unused(process.pid, found)
         if not wanted:
-            return [] if self._probe.heap == "always" else None
+            return []  # every socket has a goroutine: there is nothing to search for
         try:
             return retain(
                 process,
