@@ -17,6 +17,7 @@ __all__ = ["Sites", "handler_of", "site_of"]
 _SERVE = re.compile(
     r"^net/http\.serverHandler\.ServeHTTP$|^github\.com/valyala/fasthttp\.\(\*Server\)\.serveConn$"
     r"|^google\.golang\.org/grpc\.\(\*Server\)\.(?:handleStream|process\w+)$"
+    r"|^golang\.org/x/net/http2\.\(\*serverConn\)\.runHandler$"
 )
 # What calls a handler by a variable of function or interface type: the frame that it calls is one.
 _DISPATCH = re.compile(

@@ -58,6 +58,7 @@ def test_a_module_speaks_where_the_program_has_no_frame() -> None:
         (("main.fast", "github.com/valyala/fasthttp.(*Server).serveConn"), "main.fast"),
         (("github.com/prometheus/promhttp.HandlerFor.func1", *MUX, *SERVER), "github.com/prometheus/promhttp.HandlerFor.func1"),
         (("net/http.(*conn).readRequest", "net/http.(*conn).serve"), None),
+        (("main.users", *MUX[:1], "golang.org/x/net/http2.(*serverConn).runHandler"), "main.users"),
         (("main.worker", "main.main"), None),
         (SERVER, None),
     ],
