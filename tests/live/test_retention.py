@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import retention_program as programs
@@ -14,11 +16,14 @@ from leadline.evidence.kinds import Retention
 from leadline.model import Gap, Unsupported
 from leadline.probes.snapshot_runtime.heap_index import build_index
 from leadline.probes.snapshot_runtime.look import take_look
+from leadline.probes.snapshot_runtime.memory import ProcessMemory
 from leadline.probes.snapshot_runtime.retention import reach, retain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from leadline.probes.snapshot_runtime.looks import Words
 
 pytestmark = [
     pytest.mark.slow,
@@ -174,6 +179,36 @@ def test_more_than_the_cap_is_refused_with_the_remedy(keeper: programs.Keeper) -
     with pytest.raises(Unsupported) as refused:
         retain(process, take_look(process), [3], cap_bytes=4096)
     assert "allow more" in refused.value.remedy
+
+
+def test_damaged_reads_give_no_wrong_verdict(
+    keeper: programs.Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words of what is read are replaced: torn records, pointers to anywhere, rows that could not be read."""
+    process = keeper.opened()
+    look = take_look(process)
+    choose = np.random.default_rng(23)
+    gather = ProcessMemory.gather_ranges
+    odd = np.array([0, 1, 8192, 1 << 47, (1 << 64) - 1], np.uint64)
+
+    def damaged(memory: ProcessMemory, addresses: Words, sizes: Words) -> tuple[np.ndarray, np.ndarray]:
+        found, is_read = gather(memory, addresses, sizes)
+        if len(found) >= 8:
+            words = found[: len(found) // 8 * 8].view(np.uint64)
+            places = choose.integers(0, len(words), 1 + len(words) // 500)
+            words[places] = choose.choice(np.concatenate([odd, words[:8]]), len(places))
+        return found, is_read & (choose.random(len(is_read)) > 0.001)
+
+    monkeypatch.setattr(ProcessMemory, "gather_ranges", damaged)
+    fds = [way.fds[0] for way in keeper.ways.values()]
+    garbage = {way.fds[0] for name, way in keeper.ways.items() if name in {*UNREACHABLE, "behind"}}
+    answered = 0
+    for _ in range(6):
+        with suppress(Unsupported):
+            found = retain(process, look, fds)
+            assert {one.fd for one in found if one.verdict == "unreachable"} <= garbage
+            answered += 1
+    assert answered
 
 
 def test_a_number_that_is_no_connection_of_go_is_not_found(keeper: programs.Keeper) -> None:

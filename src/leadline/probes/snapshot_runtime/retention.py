@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from leadline.evidence.kinds import Retention, RetentionRoot
-from leadline.model import Gap, GapReason
+from leadline.model import Gap, GapReason, Unsupported
 from leadline.probes.snapshot_runtime.ancestors import Ancestors, Rank, RootRanks
 from leadline.probes.snapshot_runtime.global_users import GlobalUsers
 from leadline.probes.snapshot_runtime.heap_index import CAP_BYTES, HeapIndex, RootKind, build_index
@@ -80,15 +80,58 @@ def retain(
         reached: takes the answers, as ``reach`` gives them; ``nobody`` only when two searches agree.
 
     Raises:
-        Unsupported: the heap was not found or is larger than the cap; the remedy names how to allow more.
+        Unsupported: the heap was not found or is larger than the cap (the remedy names how to allow more), or the layout of
+            this release is not known well enough.
         NotPermitted: the memory may not be read.
         TargetGone: the process has ended.
     """
     wanted = list(dict.fromkeys(fds))
+    doubts: dict[int, str] = {}
+    try:
+        answers = _search(
+            process,
+            look,
+            wanted,
+            doubts=doubts,
+            cap_bytes=cap_bytes,
+            progress=progress,
+            waits=waits or {},
+            reached=reached,
+        )
+    except KeyError as exc:
+        raise Unsupported(
+            f"process {process.pid}: where {process.go_version} keeps {exc.args[0]} is not known"
+        ) from exc
+    undecided = [fd for fd in wanted if fd not in answers]
+    if undecided and gaps is not None:
+        gaps.append(
+            Gap(
+                what=f"what keeps {len(undecided)} descriptors reachable",
+                reason=GapReason.UNSUPPORTED,
+                detail="nothing was found that refers to them, but the search may have missed something: "
+                + "; ".join(sorted({doubts.get(fd, "") for fd in undecided})),
+                remedy="look again when the program is less busy",
+                probe=NAME,
+            )
+        )
+    return [answers[fd] for fd in wanted if fd in answers]
+
+
+def _search(
+    process: OpenedProcess,
+    look: Look,
+    wanted: Sequence[int],
+    *,
+    doubts: dict[int, str],
+    cap_bytes: int,
+    progress: Callable[[float], None] | None,
+    waits: Mapping[int, Collection[int]],
+    reached: dict[int, str] | None,
+) -> dict[int, Retention]:
+    """Return the answers by descriptor; why there is none is put into ``doubts``."""
     answers: dict[int, Retention] = {}
     misses: dict[int, int] = {}
-    doubts: dict[int, str] = {}
-    waiting = dict(waits or {})
+    waiting = dict(waits)
     for search in range(_SEARCHES):
         open_fds = [fd for fd in wanted if fd not in answers]
         if not open_fds and not waiting:
@@ -114,19 +157,7 @@ def retain(
                     doubts[fd] = doubt or "the program was moving it"
                     continue
             answers[fd] = found
-    undecided = [fd for fd in wanted if fd not in answers]
-    if undecided and gaps is not None:
-        gaps.append(
-            Gap(
-                what=f"what keeps {len(undecided)} descriptors reachable",
-                reason=GapReason.UNSUPPORTED,
-                detail="nothing was found that refers to them, but the search may have missed something: "
-                + "; ".join(sorted({doubts.get(fd, "") for fd in undecided})),
-                remedy="look again when the program is less busy",
-                probe=NAME,
-            )
-        )
-    return [answers[fd] for fd in wanted if fd in answers]
+    return answers
 
 
 def _ask(

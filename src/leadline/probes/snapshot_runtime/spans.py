@@ -213,9 +213,18 @@ def _read_once(process: GoProcess, heap: int) -> Spans | None:
     )
     sane = is_read & (states == _IN_USE) & (pages > 0) & (pages < 1 << 32) & (sizes > 0) & (counts > 0)
     sane &= (starts > 0) & (starts < _MAX_ADDRESS) & (starts % np.uint64(PAGE_BYTES) == 0)
-    sane &= sizes * counts <= pages * PAGE_BYTES
+    # Objects fill a span but for an eighth; what is told of a span that is just being made may be of two moments.
+    room = pages * PAGE_BYTES
+    sane &= (sizes <= room) & (sizes * counts <= room) & (sizes * counts >= room // 2)
     kept = np.flatnonzero(sane)
     kept = kept[np.argsort(starts[kept], kind="stable")]
+    while len(kept):
+        ends = starts[kept] + room[kept].astype(np.uint64)
+        overlaps = np.append(ends[:-1] > starts[kept][1:], [False])
+        if not overlaps.any():
+            break
+        sane[kept[overlaps]] = False
+        kept = kept[~overlaps]
     is_scannable = (classes[kept] & 1) == 0
     is_small = (classes[kept] >> 1) != 0
     headers = is_scannable & is_small & (sizes[kept] > 512) & (type_at is not None)
