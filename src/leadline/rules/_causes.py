@@ -8,7 +8,7 @@ _KEPT = ("HTP101", "HTP102", "TLS102", "GOR101", "FDL403", "FDL402", "FDL604", "
 _CLIENTS = ("HTP103", "TLS101")
 
 CONSEQUENCE_OF: dict[str, tuple[str, ...]] = {
-    "FDL101": ("HTP101", "HTP102", "TLS102", "GOR101", "FDL403", "FDL601"),
+    "FDL101": ("HTP101", "HTP102", "TLS102", "GOR101", "FDL403", "GOR301", "FDL601"),
     "FDL102": ("TLS102", "FDL604", "FDL603", "FDL601"),
     "FDL105": ("FDL402", "GOR101"),
     "FDL110": ("FDL102", "FDL101", "FDL103", "FDL104", "FDL105", *_KEPT),
@@ -20,7 +20,7 @@ CONSEQUENCE_OF: dict[str, tuple[str, ...]] = {
     "FDL501": ("FDL502",),
     "FDL601": ("TLS102",),
     "FDL602": ("TLS102", "FDL604", "FDL102", "FDL101"),
-    "GOR201": ("GOR101", "FDL603"),
+    "GOR201": ("GOR202", "GOR101", "FDL603"),
     "NET101": ("FDL302", "FDL301", *_KEPT, *_LEAKS),
 }
 """Code of a consequence to the codes of its possible causes, likeliest first.

@@ -164,7 +164,7 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         Cleared(
             code=INFO.code,
             name=INFO.name,
-            subject="goroutines that wait for each other",
+            subject="goroutines that wait for a channel or lock",
             reason=f"{say_goroutines(blocked)} wait for a channel or lock; none of it grows without end",
             pattern="parked" if blocked else "none",
             count=blocked,
