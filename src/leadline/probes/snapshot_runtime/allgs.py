@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from leadline.formats.gooffsets import wait_reasons
 from leadline.model import Unsupported
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _MAX_CANDIDATES = 200_000
 _SCAN_BIT = 0x1000
 _STATUSES = frozenset({0, 1, 2, 3, 4, 6, 8, 9, 10, 11})
 _DEAD = (0, 6, 11)
+_WAITING = 4
 
 
 class _Target(Protocol):
@@ -130,13 +132,17 @@ def looks_like_goroutines(target: _Target, addresses: Words, *, main_first: bool
     starts = _words(rows, offsets.need("g.startpc"))
     is_dead = np.isin(statuses, _DEAD)
     text, end = np.uint64(target.module("text")), np.uint64(target.module("etext"))
+    creators = _words(rows, offsets.need("g.gopc"))
     in_text = ((starts >= text) & (starts < end)) | (starts == 0)
+    in_text &= ((creators >= text) & (creators < end)) | (creators == 0)
+    known_reasons = len(wait_reasons(offsets.go_version) or ())
+    has_reason = (statuses != _WAITING) | (rows[:, offsets.need("g.waitreason")] < known_reasons)
     sane = (
         ((owner == addresses) | ((owner == 0) & is_dead))
         & (goids < 1 << 48)
         & ((goids > 0) | is_dead)
         & (is_dead | (low < high))
-        & (is_dead | in_text)
+        & (is_dead | (in_text & has_reason))
         & np.isin(statuses, list(_STATUSES))
     )
     if not bool(sane.all()) or (len(goids) > 1 and len(np.unique(goids[~is_dead])) < int((~is_dead).sum())):

@@ -39,6 +39,18 @@ _BATCH_BYTES = 16 << 20
 _MAX_STACK_BYTES = 1 << 30  # runtime.maxstackceiling is 2 GB, its default limit 1 GB
 _MAX_GOID = 1 << 48
 _COUNTED_SYSCALLS_UNTIL = 26  # from 1.27 on going into a system call and out of it does not move trackingSeq
+_PARKED_IN = {
+    "runtime.forcegchelper": "force gc",
+    "runtime.bgsweep": "GC sweep wait",
+    "runtime.(*scavengerState).park": "GC scavenge wait",
+    "runtime.chanrecv": "chan receive",
+    "runtime.chansend": "chan send",
+    "runtime.selectgo": "select",
+    "runtime.netpollblock": "IO wait",
+    "time.Sleep": "sleep",
+}
+"""Beginning of the reason for which a goroutine waits that is parked in a function; the first three always exist."""
+_FITS_PER_CONTRADICTION = 4  # an allocation inside such a function may wait for the collector
 _READABLE = np.array(states.READABLE)
 _NO_WORDS = np.zeros(0, np.uint64)
 
@@ -292,6 +304,26 @@ class GoroutineLook:
             has[stack] = any(is_wanted(name) for name in self.functions(stack))
         return np.flatnonzero(has[self._stack_of])
 
+    def reasons_fit(self) -> bool:
+        """Return whether the reasons for which goroutines wait are those of the functions in which they are parked.
+
+        It proves the offsets and the numbers of reasons of this release by two sources that do not know of each other. Most
+        stacks must be whole for that.
+        """
+        fits = contradicts = 0
+        is_waiting = self._statuses == states.WAITING
+        waiting = np.flatnonzero(is_waiting & (self._stack_of >= 0))
+        if 2 * np.count_nonzero(self._is_whole[self._stack_of[waiting]]) < np.count_nonzero(is_waiting):
+            return False
+        pairs = np.unique(np.stack([self._stack_of[waiting], self.reasons[waiting]]), axis=1)
+        for stack, reason in pairs.T.tolist():
+            wanted = next((_PARKED_IN[name] for name in self.functions(stack) if name in _PARKED_IN), None)
+            told = states.state_name(states.WAITING, reason, self._process.reasons)
+            if wanted is not None:
+                fits += told.startswith(wanted)
+                contradicts += not told.startswith(wanted)
+        return _FITS_PER_CONTRADICTION * contradicts <= fits
+
     def moment(self) -> Moment:
         """Return what a later look is compared with, so that this one can be let go."""
         return Moment(
@@ -509,6 +541,11 @@ def take_look(process: OpenedProcess) -> GoroutineLook:
         process.check_same()
         raise Unsupported(f"process {process.pid}: its goroutines cannot be read")
     found = GoroutineLook(process, mono_ns, reader)
+    if not process.is_proven and not found.reasons_fit():
+        raise Unsupported(
+            f"process {process.pid}: its goroutines are not laid out as {process.go_version} does it (another toolchain)"
+        )
+    process.is_proven = True
     if process.minor > _COUNTED_SYSCALLS_UNTIL:
         found.switches = switches_of(process.host, process, found)
     found.bytes_read = process.memory.bytes_read - before

@@ -58,6 +58,7 @@ class OpenedProcess:
         bias: run-time address minus linked address, 0 for programs that are not position-independent.
         reasons: the texts of wait reasons by number.
         goroutines: where the list of goroutines is.
+        is_proven: a look has confirmed the offsets.
         walker, stack_names: walk and name its stacks.
     """
 
@@ -91,6 +92,7 @@ class OpenedProcess:
             binary.table, self.roles, bias, quantum=4 if self.machine == "aarch64" else 1
         )
         self.goroutines: AllGoroutines = find_allgs(self)
+        self.is_proven = False
 
     @property
     def pid(self) -> int:
@@ -261,9 +263,17 @@ def open_process(host: Host, pid: int, *, cache: ObjectCache | None = None) -> O
     names = ProcessSymbols(
         maps, lambda entry: host.open_object(pid, entry), cache=cache, exe=exe.removesuffix(" (deleted)")
     )
-    return OpenedProcess(
-        host, pid, binary=binary, offsets=offsets, maps=maps, exe=exe, bias=bias, names=names
-    )
+    try:
+        return OpenedProcess(
+            host, pid, binary=binary, offsets=offsets, maps=maps, exe=exe, bias=bias, names=names
+        )
+    except Malformed as exc:
+        raise Unsupported(f"process {pid}: its program cannot be decoded ({exc})") from exc
+    except KeyError as exc:
+        raise Unsupported(
+            f"process {pid} was built with {offsets.go_version}; where this patch release has {exc} is not known",
+            remedy=_DUMP_REMEDY,
+        ) from exc
 
 
 def _open_binary(view: memoryview, pid: int) -> GoBinary:

@@ -35,7 +35,7 @@ SOME = [
     Parked(9, status=2, fields={"m": THREAD}),
     Parked(10, (), status=1, start="main.read"),
     Parked(11, fields={"lockedm": THREAD}),
-    Parked(12, ("runtime.gopark", "runtime.bgsweep"), start="runtime.bgsweep"),
+    Parked(12, ("runtime.gopark", "runtime.bgsweep"), start="runtime.bgsweep", reason=8),
     Parked(13, status=10),
     Parked(14, ("main.read", *["main.worker"] * 80), status=3),
 ]

@@ -187,6 +187,26 @@ def test_a_stack_that_does_not_reach_its_first_function_is_not_shown_as_whole() 
     assert stack < 0 or not look.is_whole[stack]
 
 
+def test_reasons_that_contradict_the_stacks_prove_another_layout() -> None:
+    """Goroutines in a channel's receive that are said to sleep: numbers of another release."""
+    target = SimulatedGo(
+        [MAIN, Parked(7, reason=14), Parked(8, ("runtime.gopark", "runtime.bgsweep"), reason=10)]
+    )
+    process = open_process(target.host, PID)
+    with pytest.raises(Unsupported, match="another toolchain"):
+        take_look(process)
+    assert looked(SimulatedGo(SOME)).reasons_fit()
+
+
+def test_stacks_that_lead_nowhere_prove_another_layout() -> None:
+    target = SimulatedGo([MAIN, Parked(7), Parked(8), Parked(9)])
+    process = open_process(target.host, PID)
+    for index in range(1, 4):
+        struct.pack_into("<Q", target.row(index), process.offsets.need("g.syscallsp"), 12345)
+    with pytest.raises(Unsupported, match="another toolchain"):
+        take_look(process)
+
+
 def test_a_process_that_ends_or_empties_is_an_error() -> None:
     target = SimulatedGo(SOME)
     process = open_process(target.host, PID)
