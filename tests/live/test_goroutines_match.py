@@ -25,12 +25,14 @@ from leadline.probes.snapshot_runtime.process import open_process
 from live_runs import PLAIN_USER
 
 if TYPE_CHECKING:
+    from leadline.evidence.kinds import Goroutine
     from leadline.probes.snapshot_runtime.look import GoroutineLook
 
 QUICK_FLAVOURS = ("plain", "pie")
 FIRST_WITH_LABELS_IN_DUMPS = 26
 BUSY_STACKS = int(os.environ.get("LEADLINE_BUSY_STACKS", "5000"))
 DEADLINE_S = 120.0
+RUNS = 10
 
 CHAIN = re.compile(r"main\.(in|select|lock)Chain\d")
 
@@ -97,15 +99,20 @@ def test_every_parked_goroutine_equals_the_dump(
 
 @pytest.mark.slow
 def test_goroutines_that_have_not_begun_are_shown_at_their_first_function(program: Path) -> None:
-    with twins.launched(program, "plain", environment={"GOMAXPROCS": "1"}) as target:
-        target.say("stop")
-        _wait_until_stopped(target.pid)
-        _, _, goroutines, stacks = twins.read(target.pid)
-        unborn = [one for one in goroutines.values() if one.state == "runnable"]
-        found = [stacks[one.goid] for one in unborn]
-        os.kill(target.pid, signal.SIGCONT)
-        assert target.line() == "continued"
-    assert len([stack for stack in found if [frame[0] for frame in stack] == ["main.unborn"]]) == 50
+    """The program stops itself after 50 ``go`` statements; on a busy machine some may have begun, then it is run again."""
+    unborn: list[Goroutine] = []
+    for _ in range(RUNS):
+        with twins.launched(program, "plain", environment={"GOMAXPROCS": "1"}) as target:
+            target.say("stop")
+            _wait_until_stopped(target.pid)
+            _, _, goroutines, stacks = twins.read(target.pid)
+            os.kill(target.pid, signal.SIGCONT)
+            assert target.line() == "continued"
+        waiting = [one for one in goroutines.values() if one.state == "runnable"]
+        unborn = [one for one in waiting if [frame[0] for frame in stacks[one.goid]] == ["main.unborn"]]
+        if len(unborn) == 50:
+            break
+    assert len(unborn) == 50
     assert {one.created_by.function for one in unborn if one.created_by} == {"main.stopInTheMiddle.func1"}
 
 
