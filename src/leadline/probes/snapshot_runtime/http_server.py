@@ -94,10 +94,23 @@ def read(process: GoProcess, look: Look, found: Found) -> None:
         KeyError: the offsets of this release do not have what is needed.
     """
     scene = Scene(process, look, found)
+    backgrounds = _backgrounds(scene)
+    for (
+        fd,
+        i,
+    ) in backgrounds.items():  # it reads only while a handler runs, which may be on a CPU and have no stack
+        goids = (scene.goid(i),)
+        has_tls = "crypto/tls.(*Conn).Read" in scene.sites.functions(i)
+        found.connections[fd] = Connection(
+            pid=process.pid,
+            fd=fd,
+            role="server",
+            protocol="http/1.1",
+            activity="handler",
+            tls=has_tls,
+            goids=goids,
+        )
     conns = find_server_conns(scene)
-    if not conns:
-        return
-    backgrounds = _backgrounds(scene, conns)
     doing: dict[tuple[object, ...], str | None] = {}
     for conn in conns:
         if scene.sites.has(conn.i, _is_http2):
@@ -276,15 +289,10 @@ def _since(scene: Scene, unix_s: int) -> int | None:
     )
 
 
-def _backgrounds(scene: Scene, conns: Sequence[ServerConn]) -> dict[int, int]:
+def _backgrounds(scene: Scene) -> dict[int, int]:
     """Return the index of the backgroundRead goroutine by descriptor."""
-    fds = {conn.fd for conn in conns}
-    answer = {}
-    for i in scene.having(_BACKGROUND).tolist():
-        fd = scene.fd_of(i)
-        if fd in fds:
-            answer[fd] = i
-    return answer
+    parked = ((scene.fd_of(i), i) for i in scene.having(_BACKGROUND).tolist())
+    return {fd: i for fd, i in parked if fd is not None}
 
 
 def _is_http2(function: str) -> bool:

@@ -36,6 +36,14 @@ _ASKING = frozenset({"redis", "sql", "mongodb", "cassandra", "smtp"})
 """Protocols whose client reads only what it has asked for."""
 _SUBSCRIBED = ("PubSub)", "ListenerConn)", ").bgRead", "Subscriber)", "ReplicationConn)")
 _HTTP_HANDLER = "net/http.serverHandler.ServeHTTP"
+_OF_HTTP = frozenset(
+    {
+        "net/http.(*conn).serve", "net/http.(*persistConn).readLoop", "net/http.(*persistConn).writeLoop",
+        "net/http.(*http2ClientConn).readLoop", "net/http.(*http2serverConn).readFrames",
+        "net/http/internal/http2.(*ClientConn).readLoop", "net/http/internal/http2.(*serverConn).readFrames",
+    }
+)  # fmt: skip
+"""Goroutines of net/http: a connection of theirs that its own reader did not tell of is between two states."""
 _LEAF = 40
 """How many functions from the leaf may lie between the wait and the connection's own method."""
 
@@ -101,7 +109,8 @@ def _waiters(scene: Scene) -> list[_Waiter]:
                 continue
             if stack not in known:
                 functions = scene.sites.functions(i)
-                known[stack] = action_of(functions), protocol_of(functions)
+                is_of_http = not _OF_HTTP.isdisjoint(functions) and _HTTP_HANDLER not in functions
+                known[stack] = None if is_of_http else action_of(functions), protocol_of(functions)
             action, library = known[stack]
             if action is not None:
                 waiters.append(_Waiter(fd, action, i, library))
