@@ -100,6 +100,10 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
         "Addr Handler ReadTimeout ReadHeaderTimeout WriteTimeout IdleTimeout inShutdown listeners activeConn",
     ),
     "http.Request": (("net/http.Request",), "Method URL Host"),
+    "http.Response": (("net/http.Response",), "Body Request"),
+    "http.response": (("net/http.response",), "conn req"),
+    "transportRequest": (("net/http.transportRequest",), "Request"),
+    "url.URL": (("net/url.URL",), "Scheme Host Path"),
     "http2ClientConn": (
         ("net/http.http2ClientConn", "net/http/internal/http2.ClientConn"),
         "t tconn idleTimeout closing closed streams streamsReserved nextStreamID lastActive lastIdle br bw fr",

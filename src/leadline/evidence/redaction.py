@@ -147,9 +147,14 @@ def _redact_record(record: msgspec.Struct) -> msgspec.Struct:
         labels = {redact_text(key): _redact_value(key, value) for key, value in record.labels.items()}
         record = msgspec.structs.replace(record, labels=labels)
     elif isinstance(record, Connection):
-        if record.host is None:
+        if record.host is None and record.request is None:
             return record
-        record = msgspec.structs.replace(record, host=redact_text(_USER_AT.sub(f"{MARK}@", record.host)))
+        host, request = record.host, record.request
+        record = msgspec.structs.replace(
+            record,
+            host=None if host is None else redact_text(_USER_AT.sub(f"{MARK}@", host)),
+            request=None if request is None else redact_text(request),
+        )
     elif isinstance(record, Pool):
         record = msgspec.structs.replace(record, name=redact_text(record.name))
     try:

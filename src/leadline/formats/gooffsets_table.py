@@ -244,6 +244,14 @@ http.Server.activeConn                           176             176            
 http.Request.Method                                0               0               0               0               0               0
 http.Request.URL                                  16              16              16              16              16              16
 http.Request.Host                                128             128             128             128             128             128
+http.Response.Body                                64              64              64              64              64              64
+http.Response.Request                            128             128             128             128             128             128
+http.response.conn                                 0               0               0               0               0               0
+http.response.req                                  8               8               8               8               8               8
+transportRequest.Request                           0               0               0               0               0               0
+url.URL.Scheme                                     0               0               0               0               0               0
+url.URL.Host                                      40              40              40              40              40              40
+url.URL.Path                                      56              56              56              56              56              56
 http2ClientConn.SIZE                             376             376             376             376             384             384
 http2ClientConn.t                                  0               0               0               0               0               0
 http2ClientConn.tconn                              8               8               8               8               8               8
@@ -574,6 +582,14 @@ http.Server.activeConn                           184             184            
 http.Request.Method                                0               0               0               0               0               0
 http.Request.URL                                  16              16              16              16              16              16
 http.Request.Host                                128             128             128             128             128             128
+http.Response.Body                                64              64              64              64              64              64
+http.Response.Request                            128             128             128             128             128             128
+http.response.conn                                 0               0               0               0               0               0
+http.response.req                                  8               8               8               8               8               8
+transportRequest.Request                           0               0               0               0               0               0
+url.URL.Scheme                                     0               0               0               0               0               0
+url.URL.Host                                      40              40              40              40              40              40
+url.URL.Path                                      56              56              56              56              56              56
 http2ClientConn.SIZE                             376             376             368             368             376             376
 http2ClientConn.t                                  0               0               0               0               0               0
 http2ClientConn.tconn                              8               8               8               8               8               8
@@ -904,6 +920,14 @@ http.Server.activeConn                           184             184            
 http.Request.Method                                0               0               0               0               0               0
 http.Request.URL                                  16              16              16              16              16              16
 http.Request.Host                                128             128             128             128             128             128
+http.Response.Body                                64              64              64              64              64              64
+http.Response.Request                            128             128             128             128             128             128
+http.response.conn                                 0               0               0               0               0               0
+http.response.req                                  8               8               8               8               8               8
+transportRequest.Request                           0               0               0               0               0               0
+url.URL.Scheme                                     0               0               0               0               0               0
+url.URL.Host                                      40              40              40              40              40              40
+url.URL.Path                                      56              56              56              56              56              56
 http2ClientConn.SIZE                             376             376             432             432             432             432
 http2ClientConn.t                                  0               0               0               0               0               0
 http2ClientConn.tconn                              8               8               8               8               8               8
@@ -1234,6 +1258,14 @@ http.Server.activeConn                           200             200            
 http.Request.Method                                0               0               0               0               0               0
 http.Request.URL                                  16              16              16              16              16              16
 http.Request.Host                                128             128             128             128             128             128
+http.Response.Body                                64              64              64              64              64              64
+http.Response.Request                            128             128             128             128             128             128
+http.response.conn                                 0               0               0               0               0               0
+http.response.req                                  8               8               8               8               8               8
+transportRequest.Request                           0               0               0               0               0               0
+url.URL.Scheme                                     0               0               0               0               0               0
+url.URL.Host                                      40              40              40              40              40              40
+url.URL.Path                                      56              56              56              56              56              56
 http2ClientConn.SIZE                             432             432             432             432             440             440
 http2ClientConn.t                                  0               0               0               0               0               0
 http2ClientConn.tconn                              8               8               8               8               8               8
@@ -1564,6 +1596,14 @@ http.Server.activeConn                           200             200            
 http.Request.Method                                0               0               0               0               0               0
 http.Request.URL                                  16              16              16              16              16              16
 http.Request.Host                                128             128             128             128             128             128
+http.Response.Body                                64              64              64              64              64              64
+http.Response.Request                            128             128             128             128             128             128
+http.response.conn                                 0               0               0               0               0               0
+http.response.req                                  8               8               8               8               8               8
+transportRequest.Request                           0               0               0               0               0               0
+url.URL.Scheme                                     0               0               0               0               0               0
+url.URL.Host                                      40              40              40              40              40              40
+url.URL.Path                                      56              56              56              56              56              56
 http2ClientConn.SIZE                             440             440             440             440             440             440
 http2ClientConn.t                                  0               0               0               0               0               0
 http2ClientConn.tconn                              8               8               8               8               8               8
@@ -1894,6 +1934,14 @@ http.Server.activeConn                           208             208
 http.Request.Method                                0               0
 http.Request.URL                                  16              16
 http.Request.Host                                128             128
+http.Response.Body                                64              64
+http.Response.Request                            128             128
+http.response.conn                                 0               0
+http.response.req                                  8               8
+transportRequest.Request                           0               0
+url.URL.Scheme                                     0               0
+url.URL.Host                                      40              40
+url.URL.Path                                      56              56
 http2ClientConn.SIZE                             432             432
 http2ClientConn.t                                  0               0
 http2ClientConn.tconn                              8               8

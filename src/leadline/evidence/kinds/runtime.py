@@ -199,6 +199,10 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, tag="connection", gc
             header, and between requests, as set (ReadTimeout, ReadHeaderTimeout, IdleTimeout; the latter two fall back on the
             first); 0 is no limit, None when unknown or not an HTTP server.
         server_closing: the HTTP server that took it was told to shut down; None when unknown or not an HTTP server.
+        request: method and path of the HTTP/1 request that it is busy with, such as ``GET /v1/prices``, redacted; None when
+            there is none or it was not recognised.
+        is_reused: a client connection that has served an earlier request: who dialed it need not be who asked last; None when
+            unknown or not a client's of HTTP/1.
     """
 
     pid: int
@@ -222,6 +226,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, tag="connection", gc
     header_limit_ns: int | None = None
     idle_limit_ns: int | None = None
     server_closing: bool | None = None
+    request: str | None = None
+    is_reused: bool | None = None
 
 
 class PoolHolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,6 +15,7 @@ import numpy as np
 
 from leadline.evidence.kinds import Connection, Pool
 from leadline.probes.snapshot_runtime.gotime import mono_of_time
+from leadline.probes.snapshot_runtime.http_requests import find_requests
 from leadline.probes.snapshot_runtime.scene import Scene
 from leadline.probes.snapshot_runtime.words import signed_at, texts, words_at
 
@@ -57,6 +58,7 @@ class PersistConn:
         expected: answers that are due.
         buffer: address of its bufio.Reader.
         idle_mono_ns: when it last became idle; None when never or unknown.
+        is_reused: it has been idle since it was dialed.
     """
 
     i: int
@@ -69,16 +71,18 @@ class PersistConn:
     expected: int
     buffer: int
     idle_mono_ns: int | None
+    is_reused: bool
 
 
 @dataclass(slots=True)
 class Requests:
-    """Goroutines that work with connections, by the connection's descriptor."""
+    """Goroutines that work with connections, by the connection's descriptor, and what these were asked for."""
 
     waiting: dict[int, int] = field(default_factory=dict)
     reading: dict[int, int] = field(default_factory=dict)
     knowing: dict[int, set[int]] = field(default_factory=dict)
     write_loops: dict[int, int] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
 
 
 def read(process: GoProcess, look: Look, found: Found) -> None:
@@ -140,6 +144,7 @@ def _persist_conns(scene: Scene, function: str, *, parked: bool) -> list[Persist
     expected = signed_at(rows, offsets.need("persistConn.numExpectedResponses")).tolist()
     idle = offsets.need("persistConn.idleAt")
     walls, exts = words_at(rows, idle).tolist(), words_at(rows, idle + 8).tolist()
+    reused = (rows[:, offsets.need("persistConn.reused")] != 0).tolist()
     answer: list[PersistConn] = []
     for n, i in enumerate(members):
         is_due = 0 <= expected[n] < 1 << 16
@@ -158,6 +163,7 @@ def _persist_conns(scene: Scene, function: str, *, parked: bool) -> list[Persist
                 expected=expected[n],
                 buffer=buffers[n],
                 idle_mono_ns=None if idle_ns is None or idle_ns > look.mono_ns + 1_000_000_000 else idle_ns,
+                is_reused=reused[n],
             )
         )
     return answer
@@ -203,7 +209,13 @@ def _requests(scene: Scene, conns: Sequence[PersistConn]) -> Requests:
         )
         for i, n in scene.known_objects(np.array(apart, np.int64), inside, buffers).items():
             requests.reading.setdefault(conns[n].fd, i)
-    _find_knowing(scene, [conn for conn in conns if _is_in_select(scene, conn)], requests)
+    answered = [conn for conn in conns if _is_in_select(scene, conn)]
+    _find_knowing(scene, answered, requests)
+    # Until an answer has come only the goroutine that asked has the request.
+    asking = {i: fd for fd, i in requests.waiting.items()}
+    for function, by_index in ((_READ_LOOP, {conn.i: conn.fd for conn in answered}), (_ROUND_TRIP, asking)):
+        told = find_requests(scene.process, scene.look, scene.sites, list(by_index), function)
+        requests.texts.update({by_index[i]: text for i, text in told.items()})
     return requests
 
 
@@ -310,6 +322,8 @@ def _tell(scene: Scene, conn: PersistConn, requests: Requests, pool: int) -> Con
         known_to_goids=tuple(sorted(requests.knowing.get(conn.fd, ()))),
         pool=pool,
         since_mono_ns=since,
+        request=None if activity == "idle" else requests.texts.get(conn.fd),
+        is_reused=conn.is_reused,
     )
 
 
