@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from leadline.contracts import ProbeInfo, gap_of
 from leadline.evidence.kinds import (
     Connection,
@@ -44,6 +46,8 @@ FIRST_STACK = 1_000_001
 """Number of this probe's first stack: stacks of births have the numbers below."""
 MAX_SEARCHED = 64
 """Connections without a goroutine whose holders are looked for; many of one kind are held alike."""
+MIN_UNSERVED = 10
+"""Goroutines that wait for channels which nobody else has at hand, from which on the heap is searched for somebody."""
 DEFAULT_CAP_BYTES = 512 << 20
 LOOK_EVERY_NS = 2_000_000_000
 PACES = (1.0, 1.35, 0.75, 1.2, 0.7)
@@ -147,7 +151,8 @@ class RuntimeObservation:
             return
         try:
             process.check_same()
-            retentions = self._search(process, evidence)
+            reached: dict[int, str] = {}
+            retentions = self._search(process, evidence, reached)
             last = take_look(process)
             found = Found()
             read_all(self._host, process, last, found)
@@ -176,14 +181,19 @@ class RuntimeObservation:
         evidence.put_all(DescriptorUse, found.uses.values())
         evidence.put_all(Connection, found.connections.values())
         evidence.put_all(Pool, found.pools)
-        evidence.put_all(WaitObject, found.objects)
+        evidence.put_all(WaitObject, [_reached(one, found, reached) for one in found.objects])
         if retentions is not None:
             evidence.put_all(Retention, retentions)
         for gap in found.gaps:
             evidence.gap(gap)
 
-    def _search(self, process: OpenedProcess, evidence: Evidence) -> list[Retention] | None:
-        """Return what keeps sockets reachable that no goroutine uses; None when that was not searched."""
+    def _search(
+        self, process: OpenedProcess, evidence: Evidence, reached: dict[int, str]
+    ) -> list[Retention] | None:
+        """Return what keeps sockets reachable that no goroutine uses; None when that was not searched.
+
+        Who else can reach the channels that goroutines wait for is put into ``reached``, by address.
+        """
         if self._probe.heap == "never":
             return None
         look = take_look(process)
@@ -191,7 +201,8 @@ class RuntimeObservation:
         read_all(self._host, process, look, found)
         found.gaps.clear()  # the last look says the same
         wanted = self._unused(process.pid, found)
-        if not wanted:
+        waits = _unserved(found)
+        if not wanted and (sum(map(len, waits.values())) < MIN_UNSERVED):
             return []  # every socket has a goroutine: there is nothing to search for
         try:
             return retain(
@@ -201,6 +212,8 @@ class RuntimeObservation:
                 cap_bytes=self._probe.cap_bytes,
                 progress=self._probe.progress,
                 gaps=found.gaps,
+                waits=waits,
+                reached=reached,
             )
         except LeadlineError as error:
             evidence.gap(gap_of(error, what="what keeps connections reachable", probe=NAME))
@@ -222,6 +235,28 @@ class RuntimeObservation:
             for link in self._host.fd_links(pid)
             if link.name.startswith("socket:") and link.fd not in busy
         ]
+
+
+def _unserved(found: Found) -> dict[int, tuple[int, ...]]:
+    """Return who waits for channels that nobody else has at hand, by the channel's address; most waited for first."""
+    waits = {
+        found.addresses[one.id]: (*one.receivers, *one.senders)
+        for one in found.objects
+        if one.kind == "chan"
+        and one.stacks_searched
+        and not one.holders
+        and not one.name
+        and one.reachable is None
+    }
+    return dict(sorted(waits.items(), key=lambda item: -len(item[1]))[:MAX_SEARCHED])
+
+
+def _reached(one: WaitObject, found: Found, reached: dict[int, str]) -> WaitObject:
+    """Return an object with what the search told of who else can reach it."""
+    answer = reached.get(found.addresses.get(one.id, 0))
+    return (
+        one if answer is None or one.reachable is not None else msgspec.structs.replace(one, reachable=answer)
+    )
 
 
 def _spread(fds: list[int]) -> list[int]:
