@@ -81,7 +81,7 @@ def make_view(evidence: Evidence, verdicts: Verdicts) -> ReportView:
         facts=_facts(evidence, process),
         summary=_summary(findings, not_judged),
         findings=findings,
-        cleared=tuple(_cleared(one) for one in verdicts.cleared if one.pattern != "none"),
+        cleared=_all_cleared(verdicts.cleared),
         quiet_count=len(quiet),
         not_judged=not_judged,
         gaps=gaps,
@@ -228,6 +228,16 @@ def _because(because: Because) -> BecauseView:
 def _lines(text: str) -> str:
     """Return text of rules with its own line breaks kept and everything else made printable."""
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _all_cleared(verdicts: tuple[Cleared, ...]) -> tuple[ClearedView, ...]:
+    """Return what is healthy; what several rules say in the same words is shown once."""
+    views: dict[tuple[str, str, str], ClearedView] = {}
+    for one in verdicts:
+        if one.pattern != "none":
+            view = _cleared(one)
+            views.setdefault((view.pattern, view.subject, view.reason), view)
+    return tuple(views.values())
 
 
 def _cleared(cleared: Cleared) -> ClearedView:

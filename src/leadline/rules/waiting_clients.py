@@ -103,15 +103,18 @@ def judge_waiting(info: RuleInfo, seen: ConnectionNeeds, words: Words) -> list[V
     few = sum(len(members) for members in by_port.values())
     others = Counter(one.connection.activity for one in servers if one.connection is not None)
     idle = others["keep-alive"] + others["hijacked"] + others["handler"]
-    reason = (
-        f"{len(servers)} connections of servers; {few} let it wait without a limit, {limited} within a limit"
-    )
+    parts = [
+        f"{few} let the server wait without a limit" if few else "none lets the server wait without a limit"
+    ]
+    if limited:
+        parts.append(f"{limited} within a limit")
     if idle:
-        reason += f"; {idle} wait between requests, in a handler or as websockets, which is what they are for"
+        parts.append(f"{idle} {'is' if idle == 1 else 'are'} between requests, in a handler or a websocket")
+    reason = f"of {len(servers)} {'connection' if len(servers) == 1 else 'connections'} {', '.join(parts)}"
     return [
         healthy(
             info,
-            "connections of servers",
+            "clients of HTTP and TLS servers",
             reason,
             pattern="limited" if limited else "answered" if idle else "none",
             count=len(servers),

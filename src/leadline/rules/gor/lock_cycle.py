@@ -40,6 +40,7 @@ __all__ = ["INFO", "RULE", "Needs", "judge"]
 INFO = RuleInfo("GOR202", "lock-cycle", since="0.1.0", stage=Stage.PREVIEW, severity=Severity.CRITICAL)
 MANY_BEHIND = 10
 """From so many on that wait behind a circle it is critical."""
+MAX_SITES = 8
 MAX_SHOWN = 6
 _SURE, _ONE_LOOK = 0.95, 0.8
 _DOUBTED = 2 / 3
@@ -146,12 +147,15 @@ def _circles(book: Book, waits: dict[_Key, tuple[WaitObject, ...]], stuck: set[_
 def _finding(book: Book, circle: _Circle, waits: dict[_Key, tuple[WaitObject, ...]]) -> Finding:
     pid = circle.goroutines[0].pid
     inside = {one.goid for one in circle.goroutines}
-    behind = _behind(circle, waits, pid)
+    waiting = _behind(circle, waits, pid)
+    behind = len(waiting)
     is_told = all(thing.held_by_code and thing.kind in _LOCKS for thing in circle.objects)
     confidence = _SURE if all(is_still(one) for one in circle.goroutines) else _ONE_LOOK
     if not is_told:
         confidence *= _DOUBTED
-    sites = [site for one in circle.goroutines[:MAX_SHOWN] if (site := book.site(one)) is not None]
+    queue = [book.goroutines[pid, goid] for goid in sorted(waiting)]
+    shown = [*circle.goroutines[:MAX_SHOWN], *queue]
+    sites = [site for one in shown if (site := book.site(one)) is not None]
     first = circle.goroutines[0]
     if len(inside) == 1:
         thing = circle.objects[0]
@@ -186,7 +190,7 @@ def _finding(book: Book, circle: _Circle, waits: dict[_Key, tuple[WaitObject, ..
         ),
         verify="`leadline goroutines TARGET --group` after the change: nobody may be parked at these places for long.",
         count=len(inside) + behind,
-        sites=tuple(dict.fromkeys(sites)),
+        sites=tuple(dict.fromkeys(sites))[:MAX_SITES],
         because=tuple(
             _says(book, one, thing)
             for one, thing in list(zip(circle.goroutines, circle.objects, strict=True))[:MAX_SHOWN]
@@ -205,10 +209,10 @@ def _finding(book: Book, circle: _Circle, waits: dict[_Key, tuple[WaitObject, ..
     )
 
 
-def _behind(circle: _Circle, waits: dict[_Key, tuple[WaitObject, ...]], pid: int) -> int:
-    """Return how many others wait for something that is held in the circle, or behind those."""
-    caught = {one.goid for one in circle.goroutines}
-    inside = len(caught)
+def _behind(circle: _Circle, waits: dict[_Key, tuple[WaitObject, ...]], pid: int) -> set[int]:
+    """Return the others that wait for something that is held in the circle, or behind those, by number."""
+    inside = {one.goid for one in circle.goroutines}
+    caught = set(inside)
     while True:
         more = {
             goid
@@ -219,7 +223,7 @@ def _behind(circle: _Circle, waits: dict[_Key, tuple[WaitObject, ...]], pid: int
             and all(thing.kind in _LOCKS and set(thing.holders) & caught for thing in things)
         }
         if not more:
-            return len(caught) - inside
+            return caught - inside
         caught |= more
 
 

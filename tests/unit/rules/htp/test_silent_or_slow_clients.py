@@ -56,7 +56,7 @@ def test_silent_clients_are_found() -> None:
 
 def test_10_fire_and_9_do_not() -> None:
     assert finding(RULE, clients(10).evidence()).count == 10
-    assert "9 let it wait without a limit" in cleared(RULE, clients(9).evidence()).reason
+    assert "9 let the server wait without a limit" in cleared(RULE, clients(9).evidence()).reason
 
 
 def test_a_hundred_or_a_tenth_of_the_limit_is_high() -> None:
@@ -105,7 +105,7 @@ def test_two_ports_are_two_findings_or_none() -> None:
     place.all([1.0] * 9, local_port=9090, sent=0)
     for life in place.lives:
         runtime.server(life, "first-byte")
-    assert "18 let it wait" in cleared(RULE, runtime.evidence()).reason
+    assert "18 let the server wait" in cleared(RULE, runtime.evidence()).reason
 
 
 def test_without_sockets_it_is_told_without_the_port() -> None:
