@@ -319,10 +319,8 @@ def _about_objects(book: Book, group: Group, proof: _Proof) -> tuple[Because, ..
     if not things or proof is _Proof.COLLECTOR:
         return ()
     first = next(iter(things.values()))
-    what = (
-        first.name
-        or f"{'a' if len(things) == 1 else len(things)} {first.kind}{'' if len(things) == 1 else 's'}"
-    )
+    kind = "channel" if first.kind == "chan" else first.kind
+    what = first.name or (f"a {kind}" if len(things) == 1 else f"{len(things):,} {kind}s")
     says = f"They wait for {what}"
     if first.capacity is not None:
         says += (
