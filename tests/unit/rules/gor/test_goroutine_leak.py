@@ -32,7 +32,7 @@ def test_ten_senders_of_which_five_are_new_fire_and_nine_or_four_do_not() -> Non
     assert found.title == "10 goroutines blocked for ever in chan send at main.work (main.go:42)"
     assert (found.severity, found.count, found.rate_per_s) == (Severity.MEDIUM, 10, 0.5)
     assert "5 of them came in the 10 s between two looks" in found.because[0].says
-    assert "10 chans without a buffer" in found.because[1].says
+    assert "10 channels without a buffer" in found.because[1].says
     assert [(site.function, site.role) for site in found.sites] == [("main.work", "parked")]
     assert cleared(RULE, growing(old=4).evidence()).pattern == "parked"
     assert cleared(RULE, growing(old=9, new=4).evidence())
