@@ -76,11 +76,15 @@ def add_census(page: Page, census: CensusView) -> None:
 
 
 def add_finding(page: Page, finding: FindingView, *, verbose: bool) -> None:
-    """Add one finding: title, places, why, evidence, remedy."""
+    """Add one finding: title, places, why, evidence, remedy. A consequence of another one is told in short unless ``verbose``."""
     head = (finding.severity.value.upper(), _STYLES[finding.severity])
     page.text(
         finding.title, indent=4, first=(head, ("  ", ""), (finding.code, "bold"), ("  ", "")), style="bold"
     )
+    if finding.explained_by and not verbose:
+        words = f"a consequence of {finding.explained_by}, listed here too (-v shows its own evidence)"
+        add_entry(page, "cause", words, indent=2)
+        return
     sites = finding.sites if verbose else finding.sites[:MAX_SITES]
     for number, site in enumerate(sites):
         _site(

@@ -95,7 +95,11 @@ def test_long_lists_are_cut_and_say_so() -> None:
 
 def test_a_consequence_names_its_cause() -> None:
     finding = msgspec.structs.replace(sample_findings()[0], explained_by="FDL101")
-    assert "a consequence of FDL101" in text(SampleVerdicts((finding,)))
+    said = text(SampleVerdicts((finding,)))
+    assert "a consequence of FDL101" in said
+    assert "verify" not in said, "the cause says what to do"
+    assert "a consequence of FDL101" in text(SampleVerdicts((finding,)), verbose=True)
+    assert "verify" in text(SampleVerdicts((finding,)), verbose=True)
 
 
 def test_faults_of_rules_are_shown() -> None:
