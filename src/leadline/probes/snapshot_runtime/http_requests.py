@@ -3,7 +3,7 @@
 Neither query nor user information is read. An address is taken for a request only when its fields make sense together: a method
 of capital letters and a URL of a known scheme with a path.
 
-Sources: net/http/request.go (Request), net/http/transport.go (transportRequest, requestAndChan), net/url (URL).
+Sources: net/http/request.go (Request), net/http/transport.go (transportRequest, bodyEOFSignal), net/url (URL).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _METHOD = re.compile(r"[A-Z][A-Z-]{1,15}\Z")
 _MAX_PATH = 200
 _MAX_BYTES = 2000
 _SAMPLES = 6
+_BODY, _GZIP = "*http.bodyEOFSignal", "*http.gzipReader"
 _FIRST_PAGE = 4096
 
 
@@ -40,8 +41,8 @@ def find_requests(
 ) -> dict[int, str]:
     """Return what goroutines ask for, by index, from the request that they have in the frame of a client's function.
 
-    The frame may have the ``http.Request`` itself, its ``transportRequest`` or its ``http.Response``. A goroutine that has
-    different ones is left out, since some are left over.
+    An ``http.Response`` whose body is open speaks for it, else the ``transportRequest``, else the ``http.Request`` itself. Words
+    of a frame may be left over from earlier requests: a goroutine whose best ones differ is left out.
 
     Raises:
         KeyError: the offsets of this release do not have what is needed.
@@ -49,7 +50,7 @@ def find_requests(
     groups: dict[int, list[int]] = {}
     for i in indices:
         groups.setdefault(int(look.stack_of[i]), []).append(i)
-    found: dict[int, set[str]] = {}
+    found: dict[int, str | None] = {}
     for members in groups.values():
         extent = sites.extent(members[0], function.__eq__)
         rows = [look.words(i)[slice(*extent)] for i in members] if extent is not None else []
@@ -57,29 +58,61 @@ def find_requests(
         if not width:
             continue
         table = np.stack([row[:width] for row in rows])
-        for place in (
-            process.offsets.need("transportRequest.Request"),
-            process.offsets.need("http.Response.Request"),
-            None,
-        ):
+        for follow in (_of_responses, _of_transport_requests, _as_they_are):
+            told: dict[int, set[str]] = {}
             # Goroutines with the same stack have the same at the same places of the frame.
-            some = table[:_SAMPLES]
-            told = np.array(_told(process, some.reshape(-1), place), object).reshape(some.shape)
-            for column in np.flatnonzero((told != None).any(axis=0)).tolist():  # noqa: E711  element by element
-                for i, text in zip(members, _told(process, table[:, column], place), strict=True):
+            some = _told(process, follow(process, table[:_SAMPLES].reshape(-1)))
+            for column in {place % width for place, text in enumerate(some) if text is not None}:
+                texts_of = _told(process, follow(process, table[:, column]))
+                for i, text in zip(members, texts_of, strict=True):
                     if text is not None:
-                        found.setdefault(i, set()).add(text)
-    return {i: next(iter(told)) for i, told in found.items() if len(told) == 1}
+                        told.setdefault(i, set()).add(text)
+            for i, choice in told.items():
+                found.setdefault(i, next(iter(choice)) if len(choice) == 1 else None)
+    return {i: text for i, text in found.items() if text is not None}
 
 
-def _told(process: GoProcess, words: Words, place: int | None) -> list[str | None]:
-    """Return the requests at addresses, or at the addresses that lie at a distance behind them."""
-    if place is not None:
-        inner = np.zeros(len(words), np.uint64)
-        likely = _are_pointers(words)
-        inner[likely] = _followed(process, words[likely] + np.uint64(place))
-        words = inner
+def _told(process: GoProcess, words: Words) -> list[str | None]:
     return tell_requests(process, words, CLIENT_SCHEMES)
+
+
+def _as_they_are(_: GoProcess, words: Words) -> Words:
+    return words
+
+
+def _of_transport_requests(process: GoProcess, words: Words) -> Words:
+    """Return the addresses of the requests of the transportRequests at addresses, 0 where there can be none."""
+    answer = np.zeros(len(words), np.uint64)
+    likely = _are_pointers(words)
+    answer[likely] = _followed(
+        process, words[likely] + np.uint64(process.offsets.need("transportRequest.Request"))
+    )
+    return answer
+
+
+def _of_responses(process: GoProcess, words: Words) -> Words:
+    """Return the addresses of the requests of the responses at addresses, 0 where there is none or its body is done."""
+    need = process.offsets.need
+    body, request = need("http.Response.Body"), need("http.Response.Request")
+    closed, error = need("bodyEOFSignal.closed"), need("bodyEOFSignal.rerr")
+    answer = np.zeros(len(words), np.uint64)
+    chosen = np.flatnonzero(_are_pointers(words))
+    rows, are_read = process.memory.gather(words[chosen], max(body + 16, request + 8))
+    tabs = words_at(rows, body)
+    types = {
+        tab: process.type_of_interface(tab, is_empty=False)
+        for tab in np.unique(tabs[are_read]).tolist()
+        if tab > _FIRST_PAGE
+    }
+    open_ones = are_read & np.isin(
+        tabs, np.array([tab for tab, name in types.items() if name in (_BODY, _GZIP)], np.uint64)
+    )
+    chosen, rows, tabs = chosen[open_ones], rows[open_ones], tabs[open_ones]
+    is_plain = np.array([types[tab] == _BODY for tab in tabs.tolist()], np.bool_)
+    bodies, known = process.memory.gather(words_at(rows, body + 8), max(closed + 1, error + 8))
+    is_open = known & (bodies[:, closed] == 0) & (words_at(bodies, error) == 0)
+    answer[chosen] = np.where(is_open | ~is_plain, words_at(rows, request), np.uint64(0))
+    return answer
 
 
 def tell_requests(process: GoProcess, addresses: Words, schemes: frozenset[str]) -> list[str | None]:
