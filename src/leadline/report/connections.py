@@ -17,6 +17,7 @@ from leadline.evidence.kinds import (
     SocketState,
     Stack,
 )
+from leadline.evidence.owners import waiting_frame
 from leadline.evidence.queries import age_ns, end_mono_ns, endpoint, joined, stacks
 from leadline.model import SiteFrame, format_duration, printable
 from leadline.report.sockets import Cell, Column, TableView
@@ -24,7 +25,8 @@ from leadline.report.sockets import Cell, Column, TableView
 __all__ = ["SORTS", "ConnectionRow", "connection_rows", "connection_table", "reached_from", "sorted_rows"]
 
 MAX_ROWS = 2_000
-_LEVEL = {"app": 0, "module": 1, "std": 2}
+_PLUMBING = ("runtime.", "internal/", "syscall.", "sync.", "net.", "bufio.", "io.", "crypto/tls.")
+"""Functions of packages that say of a wait only that something is read or written."""
 
 ACTIVITIES = {
     "idle": "idle in its pool",
@@ -59,6 +61,7 @@ class ConnectionRow:
         state: of the socket as the kernel names it.
         peer, local: addresses.
         host: as written in the URL, with its scheme.
+        request: method and path that it is busy with.
         doing: what the program does with it, in words.
         activity: the same as one of the words of ``Connection.activity``; "" when unknown.
         goid: the goroutine that owns it or is parked on it.
@@ -82,6 +85,7 @@ class ConnectionRow:
     peer: str
     local: str
     host: str
+    request: str
     doing: str
     activity: str
     goid: int | None
@@ -141,6 +145,7 @@ class _Reader:
             peer="" if socket is None else printable(_peer(socket)),
             local="" if socket is None else printable(endpoint(socket.laddr, socket.lport)),
             host=_host(connection),
+            request="" if connection is None else printable(connection.request or ""),
             doing=ACTIVITIES.get(activity, printable(activity)),
             activity=activity,
             goid=goid,
@@ -201,11 +206,24 @@ def _activity(
 
 
 def _program_frame(goroutine: Goroutine, known: dict[int, Stack]) -> SiteFrame | None:
-    """Return the frame of a goroutine that a person should read first: the program's own, else a library's."""
+    """Return the frame of a goroutine that a person should read first.
+
+    The program's own nearest to the leaf, else the ``go`` statement of the program that started it, else what a library is
+    about, such as ``net/http.(*Server).Serve``; never the runtime's wait.
+    """
     stack = None if goroutine.stack is None else known.get(goroutine.stack)
-    frames = () if stack is None else stack.frames
-    best = min(frames, key=lambda frame: _LEVEL.get(frame.role, 3), default=None)
-    return best if best is not None and best.role in _LEVEL else goroutine.created_by
+    frames: tuple[SiteFrame, ...] = () if stack is None else stack.frames
+    created = goroutine.created_by
+    candidates = frames if created is None else (*frames, created)
+    for role in ("app", "module"):
+        for frame in candidates:
+            if frame.role == role:
+                return frame
+    telling = tuple(frame for frame in frames if not frame.function.startswith(_PLUMBING))
+    if telling:
+        return telling[0]
+    above = waiting_frame(frame for frame in frames if frame.role != "runtime")
+    return above if above is not None and not above.function.startswith(_PLUMBING[:3]) else created
 
 
 def _protocol(connection: Connection | None) -> str:
@@ -287,6 +305,7 @@ COLUMNS = (
     Column("goroutine", "the goroutine that owns it or is parked on it", is_number=True),
     Column("where", "where that goroutine is in the program", is_wide=True),
     Column("since", "how long it is in this activity", is_number=True),
+    Column("request", "method and path of the HTTP request that it is busy with", is_wide=True),
     Column("deadline", "when the wait is given up"),
     Column("acquired at", "where the descriptor was made", is_wide=True),
     Column("age", "time since it was made; older than the watch when it was open before", is_number=True),
@@ -316,6 +335,7 @@ def _cells(row: ConnectionRow) -> tuple[Cell, ...]:
         goid,
         Cell(row.site),
         _time(row.since_ns, ""),
+        Cell(row.request),
         Cell(row.deadline),
         Cell(row.acquired),
         _time(row.age_ns, "older"),

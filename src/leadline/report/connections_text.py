@@ -43,6 +43,7 @@ _COLUMNS: tuple[tuple[str, Callable[[ConnectionRow], str], int, bool], ...] = (
     ("host", lambda row: row.host, 6, False),
     ("goroutine", _goid, 5, True),
     ("where", lambda row: row.site, 4, False),
+    ("request", lambda row: row.request, 9, False),
     ("deadline", lambda row: row.deadline, 9, False),
     ("acquired at", lambda row: row.acquired, 8, False),
     ("age", _age, 10, True),

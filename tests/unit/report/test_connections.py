@@ -106,6 +106,71 @@ def test_a_recognised_connection_says_host_pool_and_since_when() -> None:
     assert row.doing == "answered; body neither read nor closed"
 
 
+def frames_of(*functions: str) -> tuple[SiteFrame, ...]:
+    roles = {"runtime": "runtime", "internal": "runtime", "main": "app", "example.com": "module"}
+    return tuple(
+        SiteFrame(
+            function=one,
+            role=roles.get(one.partition("/")[0].split("_")[0], roles.get(one.split(".")[0], "std")),
+        )
+        for one in functions
+    )
+
+
+@pytest.mark.parametrize(
+    ("functions", "created", "site"),
+    [
+        (("internal/poll.runtime_pollWait", "net.(*conn).Read", "main.serve"), "main.main", "main.serve"),
+        (
+            ("internal/poll.runtime_pollWait", "net.(*TCPListener).Accept", "net/http.(*Server).Serve"),
+            "main.main",
+            "main.main",
+        ),
+        (
+            ("internal/poll.runtime_pollWait", "net.(*TCPListener).Accept", "net/http.(*Server).Serve"),
+            "net/http/httptest.(*Server).goServe",
+            "net/http.(*Server).Serve",
+        ),
+        (
+            ("internal/poll.runtime_pollWait", "bufio.(*Reader).Peek", "net/http.(*persistConn).readLoop"),
+            "net/http.(*Transport).dialConn",
+            "net/http.(*persistConn).readLoop",
+        ),
+        (("runtime.gopark", "net.(*conn).Read"), "", "net.(*conn).Read"),
+        (("runtime.gopark", "internal/poll.(*FD).Read"), "", ""),
+        ((), "net/http.(*Transport).dialConn", "net/http.(*Transport).dialConn"),
+    ],
+)
+def test_the_place_is_the_programs_else_what_the_library_is_about(
+    functions: tuple[str, ...], created: str, site: str
+) -> None:
+    row = only(
+        scene(
+            DescriptorUse(pid=PID, fd=5, is_polled=True, reader_goid=34),
+            Goroutine(
+                pid=PID,
+                goid=34,
+                state="IO wait",
+                stack=1,
+                created_by=next(iter(frames_of(created)), None) if created else None,
+            ),
+            Stack(id=1, pid=PID, frames=frames_of(*functions)),
+        )
+    )
+    assert row.site == site
+
+
+def test_a_request_is_shown_in_its_row() -> None:
+    one = Connection(
+        pid=PID, fd=5, role="client", protocol="http/1.1", activity="body-held", request="GET /v1/prices"
+    )
+    evidence = scene(one)
+    assert only(evidence).request == "GET /v1/prices"
+    table = connection_table(evidence)
+    place = [column.title for column in table.columns].index("request")
+    assert table.rows[0][place].text == "GET /v1/prices"
+
+
 def test_without_a_goroutine_that_is_said_but_only_when_the_runtime_was_read() -> None:
     assert only(scene()).activity == "no-goroutine"
     assert only(scene(looked=False)).activity == ""
