@@ -12,11 +12,13 @@ asked, and whether they become more), limits.
 
 How it decides: per place that made them, or per host where the birth was not seen: 5 or more client connections whose
 body is held, on which nothing has moved for at least 5 s (data on the socket where it is known, else the goroutines of the
-connection between two looks, else since when the body is held). A body whose holder is parked on another descriptor is on
-its way to somebody slow, as in a proxy, and does not count; nor does one that a goroutine reads, such as a stream of
-events. Where nothing tells for how long, it is not judged. Confidence is 0.95 when they become more all the time, 0.75
-when not, 0.5 when not and data waits unread on most of them, at most 0.6 after one look. Severity follows the time until
-the soft limit: critical below 10 min, high below a week or without a limit, medium when they do not grow.
+connection between two looks, else since when the body is held). A connection that has served earlier requests was dialed by
+whoever asked first, which says nothing of who asked last: those are told apart by their request (method and path), where 5
+or more have the same one. A body whose holder is parked on another descriptor is on its way to somebody slow, as in a
+proxy, and does not count; nor does one that a goroutine reads, such as a stream of events. Where nothing tells for how long,
+it is not judged. Confidence is 0.95 when they become more all the time, 0.75 when not, 0.5 when not and data waits unread on
+most of them, at most 0.6 after one look. Severity follows the time until the soft limit: critical below 10 min, high below a
+week or without a limit, medium when they do not grow.
 
 When it is wrong: programs that keep several answers open on purpose and read them one after the other, more than 5 s
 apart; a proxy that waits for slow receivers and whose waiting goroutine was not recognised.
@@ -27,12 +29,13 @@ the body to its end (`io.Copy(io.Discard, resp.Body)`) where the connection shal
 References: net/http Response.Body; net/http/transport.go (persistConn.readLoop, bodyEOFSignal).
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from leadline.contracts import Rule, RuleInfo, Stage
-from leadline.evidence.owners import Owner
-from leadline.model import Because, Finding, Layer, NotJudged, Severity, Verdict, format_duration
+from leadline.evidence.owners import Owner, reading_frame
+from leadline.model import Because, Finding, Layer, NotJudged, Severity, Site, Verdict, format_duration
 from leadline.rules.connections import (
     MIN_COUNT,
     ConnectionNeeds,
@@ -74,7 +77,7 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         if one.connection is not None and one.connection.activity == "body-held" and not one.is_handed_on
     ]
     verdicts: list[Verdict] = []
-    for group in joined.groups(held, _host):
+    for group in _by_request(joined.groups(held, _host)):
         told = [held_ns(one, joined) for one in group.members]
         settled = sum(value is not None and value >= MIN_HELD_NS for value in told)
         if settled >= MIN_COUNT:
@@ -111,6 +114,37 @@ def _host(owner: Owner) -> str:
     return "" if owner.connection is None else owner.connection.host or ""
 
 
+def _by_request(groups: Iterable[Group]) -> Iterator[Group]:
+    """Yield the groups, those of reused connections by what was asked for last; rare requests stay together."""
+    for group in groups:
+        counts = Counter(_request(one) for one in group.members if _is_reused(one))
+        often = {text for text, count in counts.items() if text and count >= MIN_COUNT}
+        if not often or len(counts) == 1:
+            yield group
+            continue
+        parts = [*sorted(often), ""]
+        for part in parts:
+            members = tuple(
+                one for one in group.members if (_request(one) if _request(one) in often else "") == part
+            )
+            if members:
+                yield Group(group.pid, members, group.birthplace)
+
+
+def _request(owner: Owner) -> str:
+    return "" if owner.connection is None else owner.connection.request or ""
+
+
+def _is_reused(owner: Owner) -> bool:
+    return owner.connection is not None and owner.connection.is_reused is True
+
+
+def _asked_for(group: Group) -> str:
+    """Return the request that all members have in common, "" when they differ or it is not known of one."""
+    texts = {_request(one) for one in group.members}
+    return texts.pop() if len(texts) == 1 else ""
+
+
 def _too_young(seen: Seen, group: Group) -> NotJudged:
     one_look = seen.apart_ns(group.pid) is None
     return NotJudged(
@@ -119,7 +153,7 @@ def _too_young(seen: Seen, group: Group) -> NotJudged:
         missing=f"for how long nobody has read {group.count} response bodies",
         remedy="look for at least 10 s, for example `leadline trace TARGET -d 15s`"
         + (": there was one look only" if one_look else ""),
-        subject=f"response bodies{_from(group)}{at(seen.acquired(group))}",
+        subject=f"response bodies{_of(group)}{at(seen.acquired(group))}",
         sites=seen.sites(group),
         count=group.count,
         kind="tcp",
@@ -128,7 +162,8 @@ def _too_young(seen: Seen, group: Group) -> NotJudged:
 
 def _finding(seen: Seen, group: Group, settled: int) -> Finding:
     growth = seen.growth(group, is_lost=True)
-    sites = seen.sites(group)
+    acquired = seen.acquired(group)
+    sites = (*acquired[:1], *(group.parked or _holders(seen, group)), *acquired[1:])
     unread = sum(one.socket is not None and bool(one.socket.rqueue_bytes) for one in group.members)
     if growth.rate_per_s is not None:
         confidence = GROWING_CONFIDENCE
@@ -139,17 +174,19 @@ def _finding(seen: Seen, group: Group, settled: int) -> Finding:
     sample = max(group.members, key=lambda one: (held_ns(one, seen) or 0, -one.fd))
     longest = format_duration(held_ns(sample, seen) or 0)
     left = seen.says_left(group.pid, growth)
+    by_another = _by_another(seen, group)
     return Finding(
         code=INFO.code,
         name=INFO.name,
         severity=seen.severity(group.pid, growth),
         confidence=confidence,
         layer=Layer.PROTOCOL,
-        title=f"{group.count} response bodies{_from(group)} are neither read nor closed{at(sites)}",
+        title=f"{group.count} response bodies{_of(group)} are neither read nor closed"
+        + (at(sites) if not by_another else ""),
         explanation=(
             "An HTTP connection goes back to its pool only when the body of its response was read to the end or closed. On"
             f" {settled} of these nothing has moved for {format_duration(MIN_HELD_NS)} or longer, on one for {longest}: each next"
-            f" request dials a new connection.{' ' + left if left else ''}"
+            f" request dials a new connection.{' ' + by_another if by_another else ''}{' ' + left if left else ''}"
         ),
         remedy=(
             "Put `defer resp.Body.Close()` directly after the error check of the request, also when only the status is read; read"
@@ -176,6 +213,11 @@ def _finding(seen: Seen, group: Group, settled: int) -> Finding:
 
 def _against(seen: Seen, group: Group, sample: Owner, unread: int, *, grows: bool) -> tuple[Because, ...]:
     doubts = []
+    reused = sum(map(_is_reused, group.members))
+    if reused:
+        doubts.append(
+            f"{reused} of the connections have served earlier requests: who dialed them need not be who asked last."
+        )
     if not grows:
         doubts.append("Their number did not grow all the time in the window.")
     if 2 * unread > group.count:
@@ -187,5 +229,34 @@ def _against(seen: Seen, group: Group, sample: Owner, unread: int, *, grows: boo
     return tuple(Because(evidence=reference(sample), layer=Layer.RUNTIME, says=says) for says in doubts)
 
 
-def _from(group: Group) -> str:
-    return f" from {group.hosts}" if group.hosts else ""
+def _of(group: Group) -> str:
+    """Return `` of GET /v1/prices from http://api.test:80``, as much of it as is known."""
+    request = _asked_for(group)
+    return (f" of {request}" if request else "") + (f" from {group.hosts}" if group.hosts else "")
+
+
+def _holders(seen: Seen, group: Group) -> tuple[Site, ...]:
+    """Return the place of the goroutines that have the responses at hand, where it is one place for most of them."""
+    stacks = [seen.table.frames(one.known_to[0].stack) for one in group.members if len(one.known_to) == 1]
+    places = [(frame, frames) for frames in stacks if (frame := reading_frame(frames)) is not None]
+    if not places:
+        return ()
+    (found, count), *_ = Counter(frame for frame, _ in places).most_common(1)
+    if 2 * count <= group.count:
+        return ()
+    frames = next(frames for frame, frames in places if frame == found)
+    return (Site(function=found.function, file=found.file, line=found.line, role="parked", stack=frames),)
+
+
+def _by_another(seen: Seen, group: Group) -> str:
+    """Return that the named line need not be the one that holds the bodies; "" when most serve their first request."""
+    reused = sum(map(_is_reused, group.members))
+    if 2 * reused <= group.count:
+        return ""
+    place = at(seen.acquired(group))
+    request = _asked_for(group)
+    who = f"asked for {request} last" if request else "asked last"
+    return (
+        f"{reused} of these connections had served earlier requests: they were dialed{place}, and each body is held by"
+        f" whoever {who}."
+    )

@@ -146,3 +146,70 @@ def test_streams_that_are_read_are_healthy() -> None:
 def test_not_judged_without_the_runtime() -> None:
     assert is_silent_without(RULE)
     assert "Go runtime" in not_judged(RULE, Scene()).missing
+
+
+def test_the_request_is_named_where_all_ask_for_the_same() -> None:
+    scene = Scene(window_s=20.0)
+    place = dialed(scene)
+    place.all(steady(7, 0.2, 14.0))
+    runtime = Runtime(scene)
+    for life in place.lives:
+        runtime.client(life, "body-held", request="GET /v1/prices", is_reused=False)
+    found = finding(RULE, runtime.evidence())
+    assert found.title.startswith("7 response bodies of GET /v1/prices from http://api.test:80 are neither")
+    assert found.title.endswith("at main.refresh (main.go:42)")
+    assert not found.against
+
+
+def reused(*requests: str | None) -> Runtime:
+    """Return a client of one shared pool: a line dialed connections that others have used since."""
+    scene = Scene(window_s=20.0)
+    place = dialed(scene)
+    place.all(steady(len(requests), 0.2, 14.0))
+    runtime = Runtime(scene)
+    for life, request in zip(place.lives, requests, strict=True):
+        runtime.client(life, "body-held", request=request, is_reused=True)
+    return runtime
+
+
+def test_who_dialed_a_reused_connection_is_not_blamed_for_its_body() -> None:
+    found = finding(RULE, reused(*["GET /forget"] * 6).evidence())
+    assert (
+        found.title == "6 response bodies of GET /forget from http://api.test:80 are neither read nor closed"
+    )
+    assert (
+        "6 of these connections had served earlier requests: they were dialed at main.refresh (main.go:42), and each body is"
+        " held by whoever asked for GET /forget last." in found.explanation
+    )
+    assert found.against[0].says.startswith("6 of the connections have served earlier requests")
+
+
+def test_reused_connections_are_told_apart_by_request() -> None:
+    runtime = reused(*["GET /a"] * 6, *["GET /b"] * 5, *["GET /c"] * 4, None)
+    found = [one for one in verdicts(RULE, runtime.evidence()) if isinstance(one, Finding)]
+    assert {one.title.partition(" response bodies")[2].split(" from ")[0]: one.count for one in found} == {
+        " of GET /a": 6,
+        " of GET /b": 5,
+        "": 5,
+    }
+    [rest] = [one for one in found if " of GET" not in one.title]
+    assert "whoever asked last" in rest.explanation
+
+
+def test_many_paths_of_reused_connections_stay_one_finding() -> None:
+    found = finding(RULE, reused(*[f"GET /users/{n}" for n in range(23)]).evidence())
+    assert (found.count, "GET" in found.title) == (23, False)
+
+
+def test_the_goroutine_that_has_the_responses_at_hand_is_named() -> None:
+    runtime = Runtime(Scene(window_s=20.0))
+    place = dialed(runtime.scene)
+    place.all(steady(6, 0.2, 14.0))
+    for life in place.lives:
+        holder = runtime.go("runtime.gopark", "main.wait:7", "main.ask:9", state="chan receive")
+        runtime.client(life, "body-held", known_to_goids=(holder,), is_reused=True)
+    found = finding(RULE, runtime.evidence())
+    assert [(site.function, site.role) for site in found.sites] == [
+        ("main.refresh", "acquired"),
+        ("main.wait", "parked"),
+    ]
