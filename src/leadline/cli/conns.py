@@ -45,8 +45,8 @@ def register(app: typer.Typer) -> None:
         watch: Annotated[
             bool, typer.Option("--watch", "-w", help="Look again and again until Ctrl-C.")
         ] = False,
-        interval: Annotated[
-            str, typer.Option("--interval", metavar="TIME", help="Time between looks with --watch.")
+        every: Annotated[
+            str, typer.Option("--every", metavar="TIME", help="Time between looks with --watch.")
         ] = "2s",
         retention: opt.Retention = False,
         heap_limit: opt.HeapLimit = "512MiB",
@@ -62,7 +62,7 @@ def register(app: typer.Typer) -> None:
             sort=sort,
             limit=limit,
             json=json,
-            interval_ns=parse_duration_ns(interval) if watch else None,
+            interval_ns=parse_duration_ns(every) if watch else None,
             search=HeapSearch("always", parse_size_bytes(heap_limit), heap_progress()) if retention else None,
         )
         raise typer.Exit(show_connections(target, options))

@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--full", help="Each goroutine by itself instead of groups.")
         ] = False,
         text: Annotated[
-            bool, typer.Option("--text", help="Print the dump as Go does, for tools that read dumps.")
+            bool, typer.Option("--text", help="As Go prints it for debug=2, for tools that read dumps.")
         ] = False,
         limit: Annotated[
             int, typer.Option("-n", metavar="COUNT", min=0, help="How many groups to show; 0 shows all.")

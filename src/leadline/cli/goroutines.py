@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
         *,
         group: Annotated[bool, typer.Option("--group", help="By state and stack (the default).")] = False,
         full: Annotated[
-            bool, typer.Option("--full", help="Each goroutine by itself, with its descriptor.")
+            bool, typer.Option("--full", help="Each goroutine by itself instead of groups.")
         ] = False,
         by_fd: Annotated[
             bool, typer.Option("--by-fd", help="By descriptor: who waits on it, and until when.")

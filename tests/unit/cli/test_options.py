@@ -21,5 +21,5 @@ def test_an_option_means_the_same_everywhere() -> None:
                 said[long].add(param.help)
     assert {"--duration", "--output", "--json", "--verbose"} <= set(spelled)
     assert {name: forms for name, forms in spelled.items() if len(forms) > 1} == {}
-    # exec ends its command at the end of the duration, which has to be said.
-    assert {name for name, words in said.items() if len(words) > 1} <= {"--duration"}
+    # exec ends its command at the end of the duration, which has to be said; profiles are of descriptors or of goroutines.
+    assert {name for name, words in said.items() if len(words) > 1} <= {"--duration", "--pprof"}
