@@ -11,7 +11,8 @@ from leadline.report.connections_text import render_connections
 
 ROW = ConnectionRow(
     pid=7, fd=5, kind="tcp", protocol="http/1.1", state="ESTABLISHED", peer="10.0.0.9:80", local="10.0.0.1:4000",
-    host="http://api", request="", doing="idle in its pool", activity="idle", goid=34, goroutine="IO wait", site="main.fetch fetch.go:12",
+    host="http://api", request="", doing="idle in its pool", activity="idle", goid=34, goroutine="IO wait",
+    site="main.fetch fetch.go:12",
     acquired="main.fetch fetch.go:12", since_ns=3 * 10**9, age_ns=None, deadline="none", unread_bytes=0,
     reached="", pool=1, held_by="",
 )  # fmt: skip
