@@ -179,6 +179,7 @@ class Found:
         gaps: what could not be read and why.
         unix_minus_mono_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC at the look, for moments that Go notes by the wall clock; None
             when unknown.
+        http_ports: on which servers of net/http accepted at earlier looks.
     """
 
     uses: dict[int, DescriptorUse] = field(default_factory=dict)
@@ -189,3 +190,4 @@ class Found:
     addresses: dict[int, int] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     unix_minus_mono_ns: int | None = None
+    http_ports: frozenset[int] = frozenset()

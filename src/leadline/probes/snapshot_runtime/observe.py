@@ -6,6 +6,7 @@ look, the socket states and the descriptor table are of nearly one moment.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +25,7 @@ from leadline.evidence.kinds import (
 from leadline.model import AccessError, LeadlineError
 from leadline.probes.snapshot_runtime.evidence import runnable_count, runtime_evidence
 from leadline.probes.snapshot_runtime.gc_state import read_gc
+from leadline.probes.snapshot_runtime.http_ports import ports_at
 from leadline.probes.snapshot_runtime.look import take_look
 from leadline.probes.snapshot_runtime.looks import Found
 from leadline.probes.snapshot_runtime.process import NotGo, open_process
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from leadline.evidence import Evidence
     from leadline.probes.snapshot_runtime.gc_state import GcState
     from leadline.probes.snapshot_runtime.look import Moment
+    from leadline.probes.snapshot_runtime.looks import Look
     from leadline.probes.snapshot_runtime.process import OpenedProcess
 
 __all__ = ["DEFAULT_CAP_BYTES", "FIRST_STACK", "SnapshotRuntime"]
@@ -94,13 +97,18 @@ class SnapshotRuntime:
         """Open the process and look for the first time. A program in another language has no goroutines: that is no gap."""
         try:
             process = open_process(host, pid)
-            first = None if self.is_single else take_look(process).moment()
-            return RuntimeObservation(self, host, process, first, read_gc(process))
+            look = None if self.is_single else take_look(process)
+            first = None if look is None else look.moment()
+            observation = RuntimeObservation(self, host, process, first, read_gc(process))
+            if look is not None:
+                observation.note_ports(look)
         except NotGo:
             for kind in _KINDS:
                 evidence.put_all(kind, ())
         except LeadlineError as error:
             evidence.gap(gap_of(error, what="goroutines and connections in the Go runtime", probe=NAME))
+        else:
+            return observation
         return RuntimeObservation(self, host)
 
 
@@ -123,9 +131,17 @@ class RuntimeObservation:
         self._runnable: list[int] = []
         self._between: list[Moment] = []
         self._next_look_ns = 0
+        self._http_ports: frozenset[int] = frozenset()
         if first is not None:
             self._runnable.append(runnable_count(first))
             self._next_look_ns = host.clock.mono_ns() + LOOK_EVERY_NS
+
+    def note_ports(self, look: Look) -> None:
+        """Note on which ports servers of net/http accept at a look: they may have been shut down by the last one."""
+        if self._process is not None:
+            # What a release does not tell, the readers say at the last look.
+            with suppress(KeyError, LeadlineError):
+                self._http_ports |= ports_at(self._host, self._process, look)
 
     def tick(self) -> None:
         """Note now and then how many goroutines wait for a CPU and who has run, as long as that is cheap."""
@@ -133,9 +149,11 @@ class RuntimeObservation:
             return
         begun_ns = self._host.clock.mono_ns()
         try:
-            moment = take_look(self._process).moment()
+            look = take_look(self._process)
         except AccessError:
             return  # the last look tells why
+        self.note_ports(look)
+        moment = look.moment()
         self._runnable.append(runnable_count(moment))
         self._between.append(moment)
         if len(self._between) > MAX_BETWEEN:
@@ -154,7 +172,7 @@ class RuntimeObservation:
             reached: dict[int, str] = {}
             retentions = self._search(process, evidence, reached)
             last = take_look(process)
-            found = Found()
+            found = Found(http_ports=self._http_ports)
             read_all(self._host, process, last, found)
             gc = read_gc(process)
         except LeadlineError as error:

@@ -2,7 +2,8 @@
 
 A goroutine that is parked in the net package's own read, write or accept speaks for its descriptor. The protocol comes from a
 library on its stack that is known, else it is the socket's network. A connection whose own port is one that this process
-accepts on is a server's.
+accepts on is a server's. Where net/http accepts on that port, now or at an earlier look, and the goroutine is none of
+net/http's, a handler has taken it over.
 
 Sources: net/net.go (conn), net/fd_unix.go (netFD), internal/poll/fd_unix.go.
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from leadline.evidence.kinds import Connection
+from leadline.probes.snapshot_runtime.http_ports import http_ports
 from leadline.probes.snapshot_runtime.libraries import protocol_of
 from leadline.probes.snapshot_runtime.netfds import SocketName
 from leadline.probes.snapshot_runtime.scene import Scene
@@ -68,8 +71,13 @@ def read(process: GoProcess, look: Look, found: Found) -> None:
     accepting = [i for i in scene.having(*_ACCEPT).tolist() if scene.fd_of(i) is not None]
     names = _names(scene, [*(one.i for one in waiters), *accepting])
     own_ports = {names[i].port for i in accepting if i in names} - {0}
+    of_http = http_ports(process, look, found) | found.http_ports
     for one in waiters:
-        found.connections[one.fd] = _tell(scene, one, names.get(one.i), own_ports)
+        told = _tell(scene, one, names.get(one.i), own_ports)
+        name = names.get(one.i)
+        if name is not None and name.network.startswith("tcp") and name.port in of_http:
+            told = _taken_over(scene, one, told)
+        found.connections[one.fd] = told
 
 
 def action_of(functions: Sequence[str]) -> str | None:
@@ -94,6 +102,16 @@ def action_of(functions: Sequence[str]) -> str | None:
     if method.startswith(("Read", "RawRead")):
         return "reading"
     return "writing" if method.startswith(("Write", "RawWrite", "SendFile", "Splice")) else None
+
+
+def _taken_over(scene: Scene, one: _Waiter, told: Connection) -> Connection:
+    """Return a connection of an HTTP server's port as one that a handler has taken over, unless a server's goroutine has it."""
+    functions = scene.sites.functions(one.i)
+    if told.role not in {"server", "other"} or not _OF_HTTP.isdisjoint(functions):
+        return told
+    if told.activity not in {"reading", "writing"}:
+        return told
+    return msgspec.structs.replace(told, role="server", activity="hijacked")
 
 
 def _waiters(scene: Scene) -> list[_Waiter]:

@@ -8,10 +8,12 @@ taken over with Hijack: nobody tells their clients to go elsewhere, and a progra
 
 Needs: the Go runtime (connections, goroutines). Helps: whether the server is closing, socket states, listeners, births.
 
-How it decides: 5 or more hijacked connections of one port whose server is told to be closing: medium, confidence 0.9; low
-and 0.7 while the process listens on that port again, as after a restart in place. Where the server was not found, 5 or more
-that were accepted by this process on a port on which it no longer listens: medium, confidence 0.7. A websocket of a server
-that still serves is healthy, however long it is quiet.
+How it decides: a connection was taken over when net/http noted so, and also when it came in on a port on which net/http
+accepts, or did at an earlier look, and a goroutine that is none of net/http's is parked on it. 5 or more of one port whose
+server is told to be closing: medium, confidence 0.9; low and 0.7 while the process listens on that port again, as after a
+restart in place. Where the server was not found, 5 or more that came in on a port on which this process listened or accepted
+before and does not any longer: medium, confidence 0.7. A websocket of a server that still serves is healthy, however
+long it is quiet.
 
 When it is wrong: a shutdown that has only just begun, and one that waits for its websockets on purpose, with a limit in time.
 
