@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HOLDERS = {
     "rows-slow": ("*sql.Rows", "main.readSlowly"),
-    "rows-forgotten": ("unknown", None),
+    "rows-forgotten": ("*sql.Rows", None),
     "rows-forgotten-context": ("*sql.Rows", None),
     "tx-slow": ("*sql.Tx", "main.changeSlowly"),
     "tx-forgotten": ("*sql.Tx", None),
@@ -70,7 +70,7 @@ def test_all_who_wait_are_told_and_nobody_else(seen: Seen) -> None:
 
 
 def test_each_connection_in_use_has_the_holder_that_the_program_noted(seen: Seen) -> None:
-    """Forgotten Rows of a context that cannot end leave no trace on any stack: that is said, not guessed."""
+    """Forgotten Rows of a context that cannot end leave no trace on any stack: they are found on the heap."""
     holders = {holder.fd: holder for holder in seen.pool("main.fakeDriver").holders}
     told = {role: holders[seen.fd(role)] for role in HOLDERS}
     for role, (how, function) in HOLDERS.items():

@@ -2,8 +2,8 @@
 
 Every open ``sql.DB`` has a goroutine in ``connectionOpener`` whose stack leads to it. Its connections are the keys of ``DB.dep``;
 those in use are held by the ``sql.Rows``, ``sql.Tx`` or ``sql.Conn`` that point to them, which are found on stacks, or one
-pointer further. ``(*Tx).awaitDone`` and ``(*Rows).awaitDone`` have them too: they tell what holds a connection, but no
-goroutine of the program.
+pointer further, else on the heap, where forgotten ones lie until their memory is used again. ``(*Tx).awaitDone`` and
+``(*Rows).awaitDone`` have them too: they tell what holds a connection, but no goroutine of the program.
 
 Source: database/sql/sql.go (DB, driverConn, Rows, Tx, Conn, connectionOpener, conn, awaitDone).
 """
@@ -23,7 +23,7 @@ from leadline.probes.snapshot_runtime.known_by import is_pointer, stack_words
 from leadline.probes.snapshot_runtime.maps import slot_words
 from leadline.probes.snapshot_runtime.netfds import NetFds
 from leadline.probes.snapshot_runtime.sites import Sites
-from leadline.probes.snapshot_runtime.spans import read_spans
+from leadline.probes.snapshot_runtime.spans import PAGE_BYTES, read_spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +42,8 @@ MAX_OBJECTS = 200_000
 """Objects that are looked at one pointer away from stacks."""
 MAX_SEARCHES = 64
 """Connections of one pool in which a way to the descriptor is searched."""
+MAX_HEAP_BYTES = 64 << 20
+"""Memory that is searched for holders that no stack leads to."""
 MAX_DEPTH = 4
 MAX_VISITED = 256
 """Pointers that are followed, and objects that are visited, below one driver connection."""
@@ -58,6 +60,7 @@ _OBJECT_BYTES = 128
 """As much of Rows, Tx and Conn as is read; what tells them apart lies before."""
 _MAX_CONNECTIONS_SANE = 1 << 20
 _WAITING = 4
+_NOBODY = -1
 _KNOWN_PROTOCOLS = frozenset({"tcp", "unix", "tls", "sql"})
 _TX, _CONN, _ROWS, _CALL = "*sql.Tx", "*sql.Conn", "*sql.Rows", "*sql.DB"
 _ORDER = (_TX, _CONN, _ROWS, _CALL)
@@ -65,7 +68,7 @@ _ORDER = (_TX, _CONN, _ROWS, _CALL)
 
 
 class _Use(NamedTuple):
-    """One object on some goroutine's way that holds a connection."""
+    """One object on some goroutine's way that holds a connection; or on the heap, on the way of nobody."""
 
     how: str
     goroutine: int
@@ -116,7 +119,8 @@ def read(process: GoProcess, look: Look, found: Found) -> None:
     for database in databases:
         _read_connections(process, sockets, database)
     waiting = _waiting(look, sites, databases)
-    uses = _uses(process, look, spans, databases)
+    waiters = {i for members in waiting.values() for i in members}
+    uses = _uses(process, look, spans, databases, waiters=waiters)
     for database in databases:
         _tell(look, found, sites, database, waiting=waiting.get(database.address, []), uses=uses)
 
@@ -385,15 +389,22 @@ def _waiting(look: Look, sites: Sites, databases: list[_Database]) -> dict[int, 
     return found
 
 
-def _uses(process: GoProcess, look: Look, spans: Spans, databases: list[_Database]) -> dict[int, list[_Use]]:
-    """Return by driverConn in use the objects that hold it, with the goroutine on whose way each was found."""
+def _uses(
+    process: GoProcess, look: Look, spans: Spans, databases: list[_Database], *, waiters: set[int]
+) -> dict[int, list[_Use]]:
+    """Return by driverConn in use the objects that hold it, with the goroutine on whose way each was found.
+
+    What a goroutine that waits for a connection has of one is left over from earlier, unless it lies in an object of its own.
+    """
     wanted = {dc: database.address for database in databases for dc in database.in_use}
     if not wanted:
         return {}
     chosen = _candidates(look, len(wanted))
     words = stack_words(look, among=chosen)
     watchers = set(look.with_function(_WATCHERS.__contains__).tolist())
-    talks = set(look.with_function(lambda name: name.startswith("database/sql.")).tolist())
+    talks = (
+        set(look.with_function(lambda name: name.startswith("database/sql.")).tolist()) - watchers - waiters
+    )
     addresses, inverse = np.unique(words.words, return_inverse=True)
     objects = _Objects(process, spans, wanted)
     rows, left = objects.read(addresses)
@@ -404,13 +415,15 @@ def _uses(process: GoProcess, look: Look, spans: Spans, databases: list[_Databas
         if place in direct:
             how, dc = direct[place]
             found.setdefault(dc, []).append(_Use(how, owner, owner in watchers))
-        elif address in wanted and owner in talks and owner not in watchers:
+        elif address in wanted and owner in talks:
             found.setdefault(address, []).append(_Use(_CALL, owner, is_watcher=False))
     missing = {dc for dc in wanted if all(use.is_watcher for use in found.get(dc, ()))}
     if missing:
         _add_farther(
             objects, (rows, left), (inverse, words.owners), found, missing=missing, watchers=watchers
         )
+    for how, dc in objects.on_heap({dc for dc in wanted if not found.get(dc)}):
+        found.setdefault(dc, []).append(_Use(how, _NOBODY, is_watcher=True))
     return found
 
 
@@ -506,6 +519,28 @@ class _Objects:
             if how is not None:
                 found[place] = (how, dc)
         return found
+
+    def on_heap(self, missing: set[int]) -> list[tuple[str, int]]:
+        """Return what objects of the heap hold some connections: of the sizes of Rows, Tx and Conn, as far as the limit goes."""
+        if not missing or not len(self._spans):
+            return []
+        offsets, spans = self._process.offsets, self._spans
+        least, most = offsets.need("sql.Conn.done"), offsets.need("sql.Rows.SIZE")
+        sizes = spans.object_bytes
+        chosen = np.flatnonzero(spans.is_scannable & (sizes > least) & (sizes <= most + most // 8))
+        chosen = chosen[np.cumsum(spans.pages[chosen]) * PAGE_BYTES <= MAX_HEAP_BYTES]
+        wanted = np.array(sorted(missing), np.uint64)
+        begins: list[Words] = []
+        for span in chosen.tolist():
+            start, size = spans.starts[span], int(sizes[span])
+            words = self._process.memory.words(int(start), size * int(spans.counts[span]) // 8)
+            near = np.flatnonzero((words >= wanted[0]) & (words <= wanted[-1]))
+            places = near[np.isin(words[near], wanted)] * 8
+            begins.append(start + np.unique(places // size * size).astype(np.uint64))
+        addresses = np.concatenate(begins) if begins else np.zeros(0, np.uint64)
+        return [
+            told for told in self.holders(addresses, *self.read(addresses)).values() if told[1] in missing
+        ]
 
     def _is_rows(self, row: NDArray[np.uint8]) -> bool:
         """Return whether these are Rows that are not closed."""
