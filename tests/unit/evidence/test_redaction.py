@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leadline.evidence import Evidence
-from leadline.evidence.kinds import Birthplace, Descriptor, DescriptorKind, Origin, ProcessInfo
+from leadline.evidence.kinds import Birthplace, Connection, Descriptor, DescriptorKind, Origin, ProcessInfo
 from leadline.evidence.redaction import MARK, redact_arguments, redact_command_line, redact_text, redacted
 from leadline.model import Gap, GapReason
 
@@ -135,3 +135,21 @@ def test_all_records_lose_their_secrets_and_become_utf8() -> None:
     assert descriptor.name == "/tmp/caf\\xe9"
     assert SECRET not in str([kept.all(kind) for kind in (ProcessInfo, Gap)])
     assert redacted(kept).all(ProcessInfo) == kept.all(ProcessInfo)
+
+
+def test_requests_keep_their_path_and_lose_tokens() -> None:
+    evidence = Evidence()
+    for fd, request in enumerate(
+        ("GET /v1/prices", f"GET /share/ghp_{'a' * 20}/x", "GET /to/http://bob:hunter2@h/?q=hunter2", None)
+    ):
+        evidence.put(
+            Connection(
+                pid=1, fd=fd, role="client", protocol="http/1.1", activity="body-held", request=request
+            )
+        )
+    assert [one.request for one in redacted(evidence).all(Connection)] == [
+        "GET /v1/prices",
+        f"GET /share/{MARK}/x",
+        f"GET /to/http://{MARK}@h/?{MARK}",
+        None,
+    ]
