@@ -119,6 +119,24 @@ def test_servers_are_not_closing_and_the_goroutine_that_serves_is_the_owner(trut
     assert all(len(one.goids) == 2 for one in handled)  # the background read of the server belongs to it too
 
 
+def test_what_a_server_serves_is_told_by_method_and_path(truth: go_truth.Truth) -> None:
+    found = _settled(truth)
+    told = {want["case"]: found.connections[want["fd"]] for want in _wanted(truth)}
+    plain = [one for one in told.values() if one.role == "server" and one.protocol == "http/1.1"]
+    served = {one.request for one in plain if one.request is not None}
+    assert {"POST /upload", "GET /flood"} <= served, served
+    for one in plain:
+        if one.activity in {"handler", "body", "writing"} and one.handler is not None:
+            path = "/" + one.handler.function.removeprefix("main.")
+            assert (one.request or "").endswith(path), one
+        if one.activity in {"first-byte", "headers", "keep-alive", "tls-handshake"}:
+            assert one.request is None
+    taken = [
+        one for one in told.values() if one.handler is not None and one.handler.function == "main.takeover"
+    ]
+    assert {one.request for one in taken} == {"GET /takeover"}
+
+
 def test_each_transport_is_a_pool(truth: go_truth.Truth) -> None:
     found = _settled(truth)
     clients = [one for one in found.connections.values() if one.role == "client" and one.protocol != "tls"]

@@ -147,7 +147,8 @@ def tell_requests(process: GoProcess, addresses: Words, schemes: frozenset[str])
             continue
         if way and not way.startswith("/") and way != "*":
             continue
-        answer[place] = f"{verb or 'GET'} {way[:_MAX_PATH] or '/'}{'...' if len(way) > _MAX_PATH else ''}"
+        plain = way.partition("?")[0] or "/"  # a question mark was escaped in the path
+        answer[place] = f"{verb or 'GET'} {plain[:_MAX_PATH]}{'...' if len(plain) > _MAX_PATH else ''}"
     return answer
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from leadline.evidence.kinds import Connection
+from leadline.probes.snapshot_runtime.http_requests import SERVER_SCHEMES, tell_requests
 from leadline.probes.snapshot_runtime.libraries import protocol_of
 from leadline.probes.snapshot_runtime.scene import Scene
 from leadline.probes.snapshot_runtime.words import signed_at, words_at
@@ -43,6 +44,7 @@ _HEADER = frozenset(
 )
 _BODY = frozenset({"net/http.(*body).Read", "net/http.(*body).readLocked", "net/http.(*body).Close"})
 _WRITE = "net/http.checkConnErrorWriter.Write"
+_WITH_REQUEST = frozenset({"handler", "body", "writing", "hijacked"})
 _NEW, _ACTIVE, _IDLE, _HIJACKED, _CLOSED = range(5)
 _MAX_LIMIT_NS = 1 << 62
 _MAX_UNIX_S = 1 << 34
@@ -74,6 +76,7 @@ class ServerConn:
         buffered: bytes of the next request that have come and are not used yet.
         limits: of its server.
         reader: address of its connReader, 0 without one.
+        request: method and path of the request that it serves; None without one.
     """
 
     i: int
@@ -85,6 +88,7 @@ class ServerConn:
     buffered: int | None = None
     limits: Limits = NO_LIMITS
     reader: int = 0
+    request: str | None = None
 
 
 def read(process: GoProcess, look: Look, found: Found) -> None:
@@ -154,6 +158,7 @@ def find_server_conns(scene: Scene) -> list[ServerConn]:
     readers = words_at(rows, offsets.need("http.conn.r")).tolist()
     buffers, ends = _buffered(scene, words_at(rows, offsets.need("http.conn.bufr")))
     limits = {server: server_limits(scene.process, server) for server in set(servers)}
+    requests = _requests(scene, np.array([objects[i].address for i in members], np.uint64), rows)
     answer = [
         ServerConn(
             i=i,
@@ -165,6 +170,7 @@ def find_server_conns(scene: Scene) -> list[ServerConn]:
             buffered=buffers[n] if ends[n] else None,
             limits=limits[servers[n]],
             reader=readers[n],
+            request=requests[n],
         )
         for n, i in enumerate(members)
     ]
@@ -276,6 +282,23 @@ def _buffered(scene: Scene, readers: Words) -> tuple[list[int], list[bool]]:
     return sizes.tolist(), are_read.tolist()
 
 
+def _requests(scene: Scene, conns: Words, rows: NDArray[np.uint8]) -> list[str | None]:
+    """Return what is served on http.conns now; None between requests and where it cannot be told."""
+    offsets, memory = scene.process.offsets, scene.process.memory
+    current, back, request = (
+        offsets.get(name) for name in ("http.conn.curReq", "http.response.conn", "http.response.req")
+    )
+    if current is None or back is None or request is None:
+        return [None] * len(conns)
+    found = np.zeros(len(conns), np.uint64)
+    for place in (current, current + 8):  # until Go 1.18 the type of what is stored comes first
+        responses = words_at(rows, place)
+        parts, are_read = memory.gather(responses, max(back, request) + 8)
+        is_own = are_read & (responses > 4096) & (words_at(parts, back) == conns)
+        found = np.where(is_own & (found == 0), words_at(parts, request), found)
+    return tell_requests(scene.process, found, SERVER_SCHEMES)
+
+
 def _since(scene: Scene, unix_s: int) -> int | None:
     distance = scene.found.unix_minus_mono_ns
     if distance is None or not unix_s:
@@ -327,4 +350,5 @@ def _tell(scene: Scene, conn: ServerConn, activity: str, background: int | None)
         header_limit_ns=conn.limits.header_ns,
         idle_limit_ns=conn.limits.idle_ns,
         server_closing=conn.limits.closing,
+        request=conn.request if activity in _WITH_REQUEST else None,
     )
