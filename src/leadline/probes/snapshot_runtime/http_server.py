@@ -290,12 +290,12 @@ def _requests(scene: Scene, conns: Words, rows: NDArray[np.uint8]) -> list[str |
     )
     if current is None or back is None or request is None:
         return [None] * len(conns)
+    responses = words_at(rows, current)
+    busy = np.flatnonzero((responses > 4096) & (responses < 1 << 47))
+    parts, are_read = memory.gather(responses[busy], max(back, request) + 8)
+    is_own = are_read & (words_at(parts, back) == conns[busy])
     found = np.zeros(len(conns), np.uint64)
-    for place in (current, current + 8):  # until Go 1.18 the type of what is stored comes first
-        responses = words_at(rows, place)
-        parts, are_read = memory.gather(responses, max(back, request) + 8)
-        is_own = are_read & (responses > 4096) & (words_at(parts, back) == conns)
-        found = np.where(is_own & (found == 0), words_at(parts, request), found)
+    found[busy] = np.where(is_own, words_at(parts, request), np.uint64(0))
     return tell_requests(scene.process, found, SERVER_SCHEMES)
 
 
