@@ -1,13 +1,15 @@
 """Where a process keeps the list of its goroutines: ``runtime.allgs``, by its symbol or found in its variables.
 
-It is a slice of pointers that never shrinks. What is found must prove itself: each element is a ``runtime.g`` whose
-saved registers name their own goroutine, and the first is the main goroutine.
+It is a slice of pointers that never shrinks. While the garbage collector runs, it has a copy of the slice
+(``work.stackRoots``), which is never longer and goes when the collection ends. What is found must prove itself: each
+element is a ``runtime.g`` whose saved registers name their own goroutine, and the first is the main goroutine.
 
-Source: Go, src/runtime/proc.go (allgadd, newproc1).
+Source: Go, src/runtime/proc.go (allgadd, newproc1, allGsSnapshot), mgc.go (gcResetMarkState).
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
     from leadline.formats.gooffsets import GoOffsets
     from leadline.probes.snapshot_runtime.looks import Memory, Words
 
-__all__ = ["AllGoroutines", "find_allgs", "looks_like_goroutines"]
+__all__ = ["TRIES", "AllGoroutines", "find_allgs", "looks_like_goroutines"]
 
+TRIES = 100
+"""How often the end of a garbage collection is looked for, when its copy of the list cannot be told from the list."""
+_PAUSE_S = 0.01
 _MAX_GOROUTINES = 1 << 25
 _CHECKED = 64
 _PIECE_BYTES = 8 << 20
@@ -103,11 +108,34 @@ def find_allgs(target: _Target) -> AllGoroutines:
                 hits.append(AllGoroutines(address, is_by_symbol=False))
         if hits:
             break
+    if len(hits) > 1:
+        hits = _without_copies(target, hits)
     if len(hits) != 1:
         raise Unsupported(
             f"process {target.pid}: the list of goroutines was not found in its variables ({len(hits)} candidates)"
         )
     return hits[0]
+
+
+def _without_copies(target: _Target, hits: list[AllGoroutines]) -> list[AllGoroutines]:
+    """Return the candidates without copies of the list: those that are shorter and have nothing else, or that go away."""
+    for _ in range(TRIES):
+        heads = [(target.memory.words(hit.address, 3), hit) for hit in hits]
+        sized = [
+            ((int(head[1]), int(head[2])), hit)
+            for head, hit in heads
+            if len(head) == 3 and head[0] and 0 < head[1] <= head[2] <= _MAX_GOROUTINES
+        ]
+        sized.sort(key=lambda one: one[0], reverse=True)
+        hits = [hit for _, hit in sized]
+        if len(hits) <= 1:
+            return hits
+        if sized[0][0] > sized[1][0]:
+            whole = hits[0].read(target.memory)
+            if all(np.isin(hit.read(target.memory), whole).all() for hit in hits[1:]):
+                return hits[:1]
+        time.sleep(_PAUSE_S)
+    return hits
 
 
 def looks_like_goroutines(target: _Target, addresses: Words, *, main_first: bool = False) -> bool:

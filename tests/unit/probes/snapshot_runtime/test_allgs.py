@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline.model import Unsupported
+from leadline.probes.snapshot_runtime import allgs
 from leadline.probes.snapshot_runtime.allgs import find_allgs, looks_like_goroutines
 from leadline.probes.snapshot_runtime.process import open_process
 from simulated_go import BSS, HEAP, PID, Parked, SimulatedGo
@@ -43,10 +44,39 @@ def test_a_list_without_the_main_goroutine_is_not_it() -> None:
         open_process(target.host, PID)
 
 
-def test_two_lists_are_one_too_many() -> None:
-    target = SimulatedGo([MAIN, Parked(7)])
+def copied(count: int, capacity: int) -> SimulatedGo:
+    """Return a process with goroutines and a second list of the first of them."""
+    target = SimulatedGo([MAIN, Parked(7), Parked(8)])
     raw = target.memory[BSS]
+    struct.pack_into("<2Q", raw, 0x108, 3, 3)
     raw[0x200:0x218] = raw[0x100:0x118]
+    struct.pack_into("<2Q", raw, 0x208, count, capacity)
+    return target
+
+
+def test_two_lists_that_cannot_be_told_apart_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allgs, "TRIES", 1)
+    with pytest.raises(Unsupported, match="2 candidates"):
+        open_process(copied(3, 3).host, PID)
+
+
+@pytest.mark.parametrize(("at", "count", "capacity"), [(0x200, 2, 2), (0x100, 3, 4)])
+def test_the_garbage_collectors_copy_of_the_list_is_not_the_list(at: int, count: int, capacity: int) -> None:
+    target = copied(3, 3)
+    struct.pack_into("<2Q", target.memory[BSS], at + 8, count, capacity)
+    process = open_process(target.host, PID)
+    assert len(process.goroutines.read(process.memory)) == 3
+
+
+def test_a_shorter_list_with_another_goroutine_is_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allgs, "TRIES", 1)
+    target = copied(2, 2)
+    raw = target.memory[BSS]
+    process = open_process(target.host, PID)
+    first, _, last = process.goroutines.read(process.memory).tolist()
+    struct.pack_into("<2Q", raw, 0x300, first, last)
+    struct.pack_into("<3Q", raw, 0x200, BSS + 0x300, 2, 2)
+    struct.pack_into("<2Q", raw, 0x108, 2, 4)
     with pytest.raises(Unsupported, match="2 candidates"):
         open_process(target.host, PID)
 
