@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from leadline import lab
-from live_runs import PLAIN_USER, leadline, python_target
+from live_runs import PLAIN_USER, leadline, python_target, until
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+
+def is_of_kernel(pid: int) -> bool:
+    """Return whether a process has no command line: threads of the kernel have none."""
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes() and os.geteuid() == 0
+    except OSError:
+        return False
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start leadline and leave it running."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "leadline", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def established(pid: int) -> int:
@@ -75,3 +95,24 @@ def test_an_unknown_order_is_refused_with_those_there_are() -> None:
     done = leadline("conns", os.getpid(), "--sort", "colour")
     assert done.status == 2
     assert "activity" in done.err
+
+
+def test_watching_ends_with_its_target_though_the_parent_has_not_noticed() -> None:
+    with (
+        python_target("input()") as process,
+        start("conns", process.pid, "--watch", "--every", "100ms") as watch,
+    ):
+        assert watch.stdout is not None
+        lines = watch.stdout
+        until(lambda: "connections" in lines.readline(), "the first look")
+        process.kill()
+        _, err = watch.communicate(timeout=20)
+    assert watch.returncode == 2
+    assert f"process {process.pid} has ended" in err
+
+
+@pytest.mark.skipif(not is_of_kernel(2), reason="process 2 is no thread of the kernel here")
+def test_a_thread_of_the_kernel_lacks_a_program_and_no_right() -> None:
+    done = leadline("conns", 2, "--json")
+    assert done.status == 2
+    assert not [gap for gap in done.document["gaps"] if gap["reason"] == "not-permitted"]

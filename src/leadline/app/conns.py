@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from leadline.app.runtime import look_once
 from leadline.app.targets import resolve
 from leadline.evidence.kinds import GoRuntime
+from leadline.formats.procstat import parse_stat
 from leadline.host import LiveHost
-from leadline.model import Gap, TargetGone, UsageError
+from leadline.model import Gap, Malformed, TargetGone, UsageError
 from leadline.report.connections import SORTS, connection_rows, sorted_rows
 from leadline.report.connections_text import render_connections
 
 if TYPE_CHECKING:
     from leadline.app.probes import HeapSearch
+    from leadline.app.targets import FoundTarget
     from leadline.evidence import Evidence
 
 __all__ = ["ConnsOptions", "show_connections"]
@@ -57,10 +59,10 @@ def show_connections(target: str, options: ConnsOptions) -> int:
     if options.sort not in SORTS:
         raise UsageError(f"cannot sort by {options.sort!r}", remedy=f"sort by one of: {', '.join(SORTS)}")
     host = LiveHost()
-    pid = resolve(host, target).pid
+    found = resolve(host, target)
     while True:
         started_s = time.monotonic()
-        evidence = look_once(host, pid, search=options.search)
+        evidence = look_once(host, found.pid, search=options.search)
         sys.stdout.write(_document(evidence, options) if options.json else _text(evidence, options))
         sys.stdout.flush()
         if options.interval_ns is None:
@@ -69,16 +71,17 @@ def show_connections(target: str, options: ConnsOptions) -> int:
             time.sleep(max(options.interval_ns / 1e9 - (time.monotonic() - started_s), 0.1))
         except KeyboardInterrupt:
             return 0
-        if not _is_there(host, pid):
-            raise TargetGone(f"process {pid} has ended")
+        if not _is_there(host, found):
+            raise TargetGone(f"process {found.pid} has ended")
 
 
-def _is_there(host: LiveHost, pid: int) -> bool:
+def _is_there(host: LiveHost, found: FoundTarget) -> bool:
+    """Return whether the very process still runs: its number may have a new owner, or its parent not have noticed its end."""
     try:
-        host.read_proc(f"{pid}/stat")
-    except TargetGone:
+        stat = parse_stat(host.read_proc(f"{found.pid}/stat"))
+    except (TargetGone, Malformed):
         return False
-    return True
+    return stat.state not in {"Z", "X"} and stat.start_ticks == found.start_ticks
 
 
 def _text(evidence: Evidence, options: ConnsOptions) -> str:

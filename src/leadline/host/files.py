@@ -131,11 +131,11 @@ class FileTree:
         finally:
             os.close(directory)
         if not links:
-            self._expect_running(pid)
+            self.expect_running(pid)
         return links
 
-    def _expect_running(self, pid: int) -> None:
-        """Raise TargetGone for a zombie: its files are closed, and its table is an empty directory."""
+    def expect_running(self, pid: int) -> None:
+        """Raise TargetGone for a process that is gone, or a zombie: its files are closed, and its table is an empty directory."""
         fields = self.read_proc(f"{pid}/stat").rpartition(b") ")[2]
         if fields[:1] in {b"Z", b"X"}:
             raise TargetGone(f"process {pid} has ended")

@@ -165,8 +165,8 @@ def open_object(files: FileTree, pid: int, entry: MappedFile) -> memoryview | No
 def open_program(files: FileTree, pid: int) -> memoryview | None:
     """Return the bytes of a process's program; see ``Host.open_program``."""
     view = _map_file(f"{files.proc_root}/{pid}/exe")
-    if view is None and not files.process_exists(pid):
-        raise TargetGone(f"there is no process {pid}")
+    if view is None:
+        files.expect_running(pid)
     return view
 
 

@@ -149,7 +149,7 @@ class RecordedHost(FileTree):
             name = self.link_proc(f"{pid}/fd/{fd}")
             found.append(FdLink(fd, name, behind.mode, behind.inode, behind.device))
         if not found:
-            self._expect_running(pid)
+            self.expect_running(pid)
         return found
 
     def socket_protocol(self, pid: int, fd: int) -> str:

@@ -39,7 +39,7 @@ _PACKER_MARK = b"UPX!"
 _PACKER_BYTES = 1 << 12
 _TABLE_MAGIC = 0xFFFFFFF1
 _DUMP_REMEDY = (
-    "take a goroutine dump (kill -QUIT, or /debug/pprof/goroutine?debug=2) and give it to leadline dump"
+    "take a goroutine dump (/debug/pprof/goroutine?debug=2, or kill -QUIT, which ends the program) and give it to leadline dump"
 )
 
 
@@ -250,6 +250,8 @@ def open_process(host: Host, pid: int, *, cache: ObjectCache | None = None) -> O
         TargetGone: it has ended, or runs another program meanwhile.
     """
     view = host.open_program(pid)
+    if view is None and _is_of_kernel(host, pid):
+        raise NotGo(f"process {pid} is a thread of the kernel, which runs no program")
     if view is None:
         raise NotPermitted(
             f"the program of process {pid} may not be read",
@@ -274,6 +276,17 @@ def open_process(host: Host, pid: int, *, cache: ObjectCache | None = None) -> O
             f"process {pid} was built with {offsets.go_version}; where this patch release has {exc} is not known",
             remedy=_DUMP_REMEDY,
         ) from exc
+
+
+def _is_of_kernel(host: Host, pid: int) -> bool:
+    """Return whether a process has no program at all; who may not see its program is not told."""
+    try:
+        host.link_proc(f"{pid}/exe")
+    except Unsupported:
+        return True
+    except NotPermitted:
+        return False
+    return False
 
 
 def _open_binary(view: memoryview, pid: int) -> GoBinary:
