@@ -12,7 +12,7 @@ from leadline.app.runtime import look_once
 from leadline.evidence.kinds import Descriptor, DescriptorUse, Goroutine, GoRuntime, Retention, Stack
 from leadline.host import LiveHost
 from leadline.model import Gap
-from live_runs import leadline, watching
+from live_runs import leadline, python_target, watching
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -93,3 +93,11 @@ def test_a_case_keeps_what_was_read(tmp_path: object) -> None:
         one["code"] for one in traced.document["findings"]
     ]
     assert again.document["window"]["mode"] == "bpf"
+
+
+def test_nothing_of_the_go_runtime_is_missed_in_a_program_without_it() -> None:
+    with python_target("input()") as process, watching(process.pid, "-d", "1s", "--json") as watch:
+        done = watch.done()
+    asked = {code[:3] for one in done.document["not_judged"] for code in [one["code"]]}
+    assert not asked & {"GOR", "HTP", "SCH", "TLS"}
+    assert not [one for one in done.document["not_judged"] if one["code"].startswith("FDL6")]

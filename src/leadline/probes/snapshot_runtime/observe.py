@@ -6,6 +6,7 @@ look, the socket states and the descriptor table are of nearly one moment.
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,8 @@ FIRST_STACK = 1_000_001
 """Number of this probe's first stack: stacks of births have the numbers below."""
 MAX_SEARCHED = 64
 """Connections without a goroutine whose holders are looked for; many of one kind are held alike."""
+MAX_ASKED = 256
+"""Channels for which the heap is searched for somebody else; those at places where most goroutines stand are asked first."""
 MIN_UNSERVED = 10
 """Goroutines that wait for channels which nobody else has at hand, from which on the heap is searched for somebody."""
 DEFAULT_CAP_BYTES = 512 << 20
@@ -103,7 +106,7 @@ class SnapshotRuntime:
             if look is not None:
                 observation.note_ports(look)
         except NotGo:
-            for kind in _KINDS:
+            for kind in (*_KINDS, Retention):
                 evidence.put_all(kind, ())
         except LeadlineError as error:
             evidence.gap(gap_of(error, what="goroutines and connections in the Go runtime", probe=NAME))
@@ -219,7 +222,7 @@ class RuntimeObservation:
         read_all(self._host, process, look, found)
         found.gaps.clear()  # the last look says the same
         wanted = self._unused(process.pid, found)
-        waits = _unserved(found)
+        waits = _unserved(found, look)
         if not wanted and (sum(map(len, waits.values())) < MIN_UNSERVED):
             return []  # every socket has a goroutine: there is nothing to search for
         try:
@@ -255,8 +258,11 @@ class RuntimeObservation:
         ]
 
 
-def _unserved(found: Found) -> dict[int, tuple[int, ...]]:
-    """Return who waits for channels that nobody else has at hand, by the channel's address; most waited for first."""
+def _unserved(found: Found, look: Look) -> dict[int, tuple[int, ...]]:
+    """Return who waits for channels that nobody else has at hand, by the channel's address.
+
+    Those come first for which most wait, or whose waiters stand where most goroutines stand: what leaks is many of one kind.
+    """
     waits = {
         found.addresses[one.id]: (*one.receivers, *one.senders)
         for one in found.objects
@@ -266,7 +272,14 @@ def _unserved(found: Found) -> dict[int, tuple[int, ...]]:
         and not one.name
         and one.reachable is None
     }
-    return dict(sorted(waits.items(), key=lambda item: -len(item[1]))[:MAX_SEARCHED])
+    stack_of = dict(zip(look.goids.tolist(), look.stack_of.tolist(), strict=True))
+    sizes = Counter(stack_of.values())
+
+    def crowd(goids: tuple[int, ...]) -> int:
+        return max((len(goids), *(sizes[stack_of.get(goid, -1)] for goid in goids)))
+
+    ordered = sorted(waits.items(), key=lambda item: crowd(item[1]), reverse=True)
+    return dict(ordered[:MAX_ASKED])
 
 
 def _reached(one: WaitObject, found: Found, reached: dict[int, str]) -> WaitObject:

@@ -84,6 +84,7 @@ class PanicsObservation:
         self._mark = b""
         self._image = 0
         self._is_go = False
+        self._is_other = False
         self._is_refused = False
         self._counts: dict[_Key, _Count] = {}
         self._named: dict[_Key, _Named | None] = {}
@@ -106,6 +107,8 @@ class PanicsObservation:
         for gap in self._gaps:
             evidence.gap(gap)
         if not self._is_go:
+            if self._is_other:
+                evidence.put_all(PanicSite, ())
             return
         sites, stacks = self._sites()
         evidence.put_all(PanicSite, sites)
@@ -142,6 +145,7 @@ class PanicsObservation:
         self._mark = mark
         self._image += 1
         if symbols is None:
+            self._is_other = True
             return
         self._symbols = symbols
         try:

@@ -70,7 +70,7 @@ def judge(seen: Needs) -> Iterable[Verdict]:
             verdicts.append(_finding(book, runtime, runtime.gomaxprocs, crowded))
     if verdicts:
         return verdicts
-    if not judged:
+    if seen.runtimes and not judged:
         return [
             NotJudged(
                 code=INFO.code,

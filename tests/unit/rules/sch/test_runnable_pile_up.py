@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from judging import cleared, finding, is_silent_without, not_judged
+from leadline.evidence import Evidence
+from leadline.evidence.kinds import GoRuntime
 from leadline.model import Severity
 from leadline.rules.sch.runnable_pile_up import RULE
 from runtime_builders import Process
@@ -57,3 +59,9 @@ def test_one_look_is_not_judged() -> None:
 def test_three_looks_in_a_row_fire_and_two_after_a_quiet_one_do_not() -> None:
     assert finding(RULE, process(0, 300, 280, 310).evidence()).count == 280
     assert cleared(RULE, process(0, 300, 310).evidence())
+
+
+def test_a_program_without_goroutines_has_none_that_wait() -> None:
+    evidence = Evidence()
+    evidence.put_all(GoRuntime, ())
+    assert cleared(RULE, evidence).count == 0
