@@ -141,7 +141,7 @@ def _cleared(page: Page, view: ReportView, *, verbose: bool) -> None:
     shown = view.cleared if verbose else view.cleared[:MAX_CLEARED]
     for one in shown:
         page.text(
-            f"{one.subject}: {one.reason}", indent=15, first=(("  ", ""), (f"{one.pattern:<13}", "green"))
+            f"{one.subject}: {one.reason}", indent=15, first=(("  ", ""), (f"{one.pattern:<12} ", "green"))
         )
     hidden = len(view.cleared) - len(shown)
     if hidden:

@@ -165,7 +165,8 @@ def judge(seen: Needs) -> Iterable[Verdict]:
             code=INFO.code,
             name=INFO.name,
             subject="goroutines that wait for a channel or lock",
-            reason=f"{say_goroutines(blocked)} wait for a channel or lock; none of it grows without end",
+            reason=f"{say_goroutines(blocked)} {'waits' if blocked == 1 else 'wait'} for a channel or lock; "
+            "none is known to wait for ever",
             pattern="parked" if blocked else "none",
             count=blocked,
         )
