@@ -116,3 +116,28 @@ def test_a_thread_of_the_kernel_lacks_a_program_and_no_right() -> None:
     done = leadline("conns", 2, "--json")
     assert done.status == 2
     assert not [gap for gap in done.document["gaps"] if gap["reason"] == "not-permitted"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give rights up")
+def test_connections_that_cannot_be_seen_are_not_called_none() -> None:
+    may_read_memory = (
+        "--inh-caps=-all,+sys_ptrace",
+        "--ambient-caps=+sys_ptrace",
+        "--bounding-set=-all,+sys_ptrace",
+    )
+    with lab.start("idle-websockets", ()) as running:
+        done = leadline(
+            "conns", running.pid, wrap=("setpriv", "--reuid=65534", "--clear-groups", *may_read_memory)
+        )
+    assert done.status == 2
+    assert "0 connections" not in done.out
+    assert "could not be seen" in done.out
+    assert "CAP_DAC_READ_SEARCH" in done.out
+
+
+def test_too_little_memory_is_no_fault_of_leadline() -> None:
+    with python_target("input()") as process:
+        done = leadline("conns", process.pid, "--json", wrap=("prlimit", f"--as={250 << 20}"))
+    gaps = done.document["gaps"]
+    assert [gap for gap in gaps if "too little memory" in gap["detail"] and "ulimit" in gap["remedy"]]
+    assert not [gap for gap in gaps if "fault of leadline" in gap["remedy"]]

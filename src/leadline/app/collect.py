@@ -254,6 +254,13 @@ class Collector:
         if isinstance(error, LeadlineError):
             self.evidence.gap(gap_of(error, what=what, probe=name))
             return
+        if isinstance(error, MemoryError):
+            remedy = "let leadline have more memory (ulimit -v, the limit of its cgroup)"
+            detail = f"leadline had too little memory ({error})"
+            self.evidence.gap(
+                Gap(what=what, reason=GapReason.UNSUPPORTED, detail=detail, remedy=remedy, probe=name)
+            )
+            return
         where = traceback.extract_tb(error.__traceback__)[-1]
         detail = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
         remedy = "please report this with the case file: it is a fault of leadline"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from leadline.app.runtime import look_once
 from leadline.app.targets import resolve
-from leadline.evidence.kinds import GoRuntime
+from leadline.evidence.kinds import Descriptor, GoRuntime
 from leadline.formats.procstat import parse_stat
 from leadline.host import LiveHost
 from leadline.model import Gap, Malformed, TargetGone, UsageError
@@ -51,7 +51,7 @@ class ConnsOptions:
 
 
 def show_connections(target: str, options: ConnsOptions) -> int:
-    """Print the connections of a process; return the exit status: 0, or 2 when its runtime could not be read.
+    """Print the connections of a process; return the exit status: 0, or 2 when they or its runtime could not be read.
 
     Raises:
         UsageError: the target names no process, or several; or there is no such order.
@@ -66,7 +66,7 @@ def show_connections(target: str, options: ConnsOptions) -> int:
         sys.stdout.write(_document(evidence, options) if options.json else _text(evidence, options))
         sys.stdout.flush()
         if options.interval_ns is None:
-            return 0 if evidence.all(GoRuntime) else 2
+            return 0 if evidence.all(GoRuntime) and evidence.get(Descriptor) is not None else 2
         try:
             time.sleep(max(options.interval_ns / 1e9 - (time.monotonic() - started_s), 0.1))
         except KeyboardInterrupt:
@@ -94,6 +94,7 @@ def _text(evidence: Evidence, options: ConnsOptions) -> str:
         color=is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb",
         limit=options.limit if options.limit is not None else SHOWN if is_terminal else None,
         notes=_notes(evidence),
+        is_seen=evidence.get(Descriptor) is not None,
     )
     return f"{_CLEAR if options.interval_ns is not None and is_terminal else ''}{text}"
 

@@ -60,6 +60,7 @@ def render_connections(
     color: bool = False,
     limit: int | None = None,
     notes: Sequence[str] = (),
+    is_seen: bool = True,
 ) -> str:
     """Return the table, a summary by activity, and what could not be seen.
 
@@ -69,6 +70,7 @@ def render_connections(
         color: with terminal colours.
         limit: rows to show at most; None for all.
         notes: what could not be seen and why, one sentence each.
+        is_seen: whether the list of descriptors could be read; without it nothing is known of connections.
     """
     page = Page(max(width, MIN_WIDTH))
     shown = rows[:limit]
@@ -77,7 +79,10 @@ def render_connections(
     if len(rows) > len(shown):
         page.text(f"and {len(rows) - len(shown):,} more (-n {len(rows)} shows them)", style="dim")
     page.blank()
-    page.text(_summary(rows), style="bold")
+    page.text(
+        _summary(rows) if rows or is_seen else "The connections of the process could not be seen.",
+        style="bold",
+    )
     for note in notes:
         page.text(note, indent=4, first=(("  - ", "yellow"),), style="yellow")
     return page.render(color=color)

@@ -112,7 +112,9 @@ def find_allgs(target: _Target) -> AllGoroutines:
         hits = _without_copies(target, hits)
     if len(hits) != 1:
         raise Unsupported(
-            f"process {target.pid}: the list of goroutines was not found in its variables ({len(hits)} candidates)"
+            f"process {target.pid}: the list of goroutines was not found in its variables ({len(hits)} candidates)",
+            remedy="look again: a program that has only just started has none yet; one of another toolchain "
+            "tells them in a dump (/debug/pprof/goroutine?debug=2) for leadline dump",
         )
     return hits[0]
 
