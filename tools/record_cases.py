@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CASES = ROOT / "tests" / "fixtures" / "bundles" / "lab"
+BUNDLES = ROOT / "tests" / "fixtures" / "bundles"
 CACHE = Path("/tmp/leadline-lab")  # noqa: S108  its name is part of the recorded paths
 NAMES = (
     "http-body-leak",
@@ -31,16 +31,46 @@ NAMES = (
     "fd-cache",
     "sql-pool",
 )
+"""Descriptors: programs that do what they do a known number of times, recorded into ``lab``."""
+RUNTIME = (
+    "https-body-leak",
+    "transport-per-request",
+    "half-body-clients",
+    "hijacked-after-shutdown",
+    "silent-tls",
+    "tls-handshake-leak",
+    "stuck-reader",
+    "forgotten-in-map",
+    "dropped-conns",
+    "close-wait-ignored",
+    "recover-no-close",
+    "dup-outlives-close",
+    "blocking-mode",
+    "sql-pool-starved",
+    "orphan-senders",
+    "lock-cycle",
+    "runnable-pile-up",
+    "pinned-threads",
+    "idle-websockets",
+    "chat-server",
+    "pipeline",
+    "sse-server",
+    "sql-pool-busy",
+    "cpu-bursts",
+)
+"""The Go runtime: programs that go on until they are stopped, recorded into ``runtime``."""
 
 
-def record(name: str) -> None:
+def record(name: str, folder: str) -> None:
     """Run one program under trace and write its case file."""
     from leadline import lab  # noqa: PLC0415  found only after the path is set
     from leadline.lab.build import Flavour  # noqa: PLC0415
 
     program = lab.find(name)
-    path = CASES / f"{name}.leadline"
-    with lab.start(name, hold=True, flavour=Flavour(trimpath=True)) as running:
+    path = BUNDLES / folder / f"{name}.leadline"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arguments = program.endless if folder == "runtime" else ()
+    with lab.start(name, arguments, hold=True, flavour=Flavour(trimpath=True)) as running:
         duration = f"{program.trace_s:g}s"
         command = [
             sys.executable,
@@ -54,7 +84,7 @@ def record(name: str) -> None:
             str(path),
         ]
         trace = subprocess.Popen(
-            [*command, "--force", "--exit-zero", "--json"],
+            [*command, "--force", "--exit-zero", "--json", *program.watch],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -93,14 +123,13 @@ def neutralise(path: Path) -> None:
 def main() -> None:
     """Record the cases that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(NAMES), help="lab programs")
+    parser.add_argument("names", nargs="*", default=[*NAMES, *RUNTIME], help="lab programs")
     names = parser.parse_args().names
     os.environ["LEADLINE_CACHE_DIR"] = str(CACHE)
     os.environ["PYTHONPATH"] = str(ROOT / "src")
     sys.path.insert(0, str(ROOT / "src"))
-    CASES.mkdir(parents=True, exist_ok=True)
     for name in names:
-        record(name)
+        record(name, "runtime" if name in RUNTIME else "lab")
 
 
 if __name__ == "__main__":

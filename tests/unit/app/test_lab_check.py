@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leadline import lab
+from leadline.app.cases import read_case
+from leadline.app.diagnose import diagnose
 from leadline.app.lab_check import CheckResult, judge_report
+from leadline.evidence.kinds import Goroutine
+from leadline.export.json_document import document
+from leadline.rules._index import RULES
 
+RECORDED = Path(__file__).parents[2] / "fixtures" / "bundles" / "runtime"
+"""Written by tools/record_cases.py."""
 FILE_LEAK = lab.find("file-leak")
 (WANT,) = lab.wants("file-leak")
 
@@ -110,3 +118,22 @@ def test_any_finding_on_a_healthy_program_is_a_false_alarm() -> None:
 
 def test_codes_are_named_once_each() -> None:
     assert judged(finding(), finding()).codes == ("FDL103",)
+
+
+@pytest.mark.parametrize("case", sorted(RECORDED.glob("*.leadline")), ids=lambda path: path.stem)
+def test_recorded_programs_are_judged_as_planted(case: Path) -> None:
+    """What was read of real programs' goroutines and connections gives the same verdicts whenever it is judged."""
+    evidence = read_case(case)
+    diagnosis = diagnose(evidence)
+    assert diagnosis.gaps == ()
+    result = judge_report(lab.find(case.stem), document(evidence, diagnosis))
+    assert result.problems == ()
+    assert evidence.all(Goroutine), "the runtime was read"
+
+
+def test_there_is_a_recorded_case_for_each_fault_of_the_runtime_and_of_healthy_twins() -> None:
+    programs = [lab.find(case.stem) for case in RECORDED.glob("*.leadline")]
+    expected = {code for program in programs for code in program.expects}
+    faults = {code for code in RULES if code[:3] in {"GOR", "HTP", "SCH", "TLS"} or code.startswith("FDL6")}
+    assert faults | {"FDL402", "FDL403"} <= expected
+    assert sum(program.is_healthy for program in programs) >= 5
