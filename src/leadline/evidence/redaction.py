@@ -48,7 +48,8 @@ _SECRET_NAME = re.compile(
 _ENVIRONMENT = re.compile(r"[A-Z_][A-Z0-9_]*=")
 _URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)([^\s?#'\"]*)(\?[^\s#'\"]*)?(#[^\s'\"]*)?")
 _PLAIN_AUTHORITY = re.compile(r"(?:\[[^\]]*\]|[^:@/]*)(?::\d*)?$")
-_USER_AT = re.compile(r"^[^\s/:@=]+:[^\s@]+@(?=[\w.\[(-])")
+_USER_AT = re.compile(r"^[^\s/:@=]+:(?!//)[^\s@]+@(?=[\w.\[(-])")
+_QUERY = re.compile(r"\?[^\s?#=]+=\S*")
 _TOKEN = re.compile(
     r"\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*|\bgh[pousr]_\w{16,}|\bgithub_pat_\w{16,}|\bglpat-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}"
     r"|\bAKIA[0-9A-Z]{16}\b|\bsk-[\w-]{20,}|\bAIza[\w-]{30,}"
@@ -153,7 +154,7 @@ def _redact_record(record: msgspec.Struct) -> msgspec.Struct:
         record = msgspec.structs.replace(
             record,
             host=None if host is None else redact_text(_USER_AT.sub(f"{MARK}@", host)),
-            request=None if request is None else redact_text(request),
+            request=None if request is None else _QUERY.sub(f"?{MARK}", redact_text(request)),
         )
     elif isinstance(record, Pool):
         record = msgspec.structs.replace(record, name=redact_text(record.name))
@@ -166,7 +167,9 @@ def _redact_record(record: msgspec.Struct) -> msgspec.Struct:
 
 def _redact_value(name: str, value: str) -> str:
     """Return the value of a named label: nothing of it when its name speaks of a secret."""
-    return MARK if _SECRET_NAME.search(name) else redact_text(_USER_AT.sub(f"{MARK}@", value))
+    if _SECRET_NAME.search(name):
+        return MARK
+    return redact_command_line(_QUERY.sub(f"?{MARK}", redact_text(_USER_AT.sub(f"{MARK}@", value))))
 
 
 def _is_utf8(text: str) -> bool:

@@ -5,7 +5,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leadline.evidence import Evidence
-from leadline.evidence.kinds import Birthplace, Connection, Descriptor, DescriptorKind, Origin, ProcessInfo
+from leadline.evidence.kinds import (
+    Birthplace,
+    Connection,
+    Descriptor,
+    DescriptorKind,
+    Goroutine,
+    Origin,
+    ProcessInfo,
+)
 from leadline.evidence.redaction import MARK, redact_arguments, redact_command_line, redact_text, redacted
 from leadline.model import Gap, GapReason
 
@@ -153,3 +161,23 @@ def test_requests_keep_their_path_and_lose_tokens() -> None:
         f"GET /to/http://{MARK}@h/?{MARK}",
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (f"http://u:{SECRET}@h/p?token={SECRET}&key={SECRET}", f"http://{MARK}@h/p?{MARK}"),
+        (f"u:{SECRET}@tcp(db:3306)/x?password={SECRET}", f"{MARK}@tcp(db:3306)/x?{MARK}"),
+        (f"/api?token={SECRET}", f"/api?{MARK}"),
+        (f"host=db password={SECRET} user=x", f"host=db password={MARK} user=x"),
+        ("GET /orders", "GET /orders"),
+        ("really?", "really?"),
+    ],
+)
+def test_labels_lose_their_secrets_and_nothing_else(value: str, kept: str) -> None:
+    evidence = Evidence()
+    evidence.put(Goroutine(pid=1, goid=7, state="running", labels={"about": value, "password": SECRET}))
+    once = redacted(evidence)
+    [one] = once.all(Goroutine)
+    assert one.labels == {"about": kept, "password": MARK}
+    assert redacted(once).all(Goroutine) == (one,)
