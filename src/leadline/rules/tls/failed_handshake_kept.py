@@ -2,7 +2,7 @@
 
 What it finds: connections with which no goroutine works, and whose TLS handshake never succeeded.
 
-Why it matters: tls.Client and tls.Server do not own the connection that they are given: when the handshake fails, the
+Why it matters: Neither tls.Client nor tls.Server owns the connection that it is given: when the handshake fails, the
 caller has to close it. Each forgotten one keeps a descriptor; the garbage collector closes only those that nothing refers
 to, and only when it runs.
 
@@ -145,7 +145,7 @@ def _finding(seen: Seen, group: Group, sample: Owner) -> Finding:
         layer=Layer.PROTOCOL,
         title=f"{connections(group.count)}{at(sites)} stayed open after the TLS handshake failed",
         explanation=(
-            "tls.Client and tls.Server do not own the connection that they are given: after a failed handshake the caller must"
+            "Neither tls.Client nor tls.Server owns the connection that it is given: after a failed handshake the caller must"
             f" close it. No goroutine works with these.{peers}{' ' + left if left else ''}"
         ),
         remedy=(
