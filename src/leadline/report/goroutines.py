@@ -21,6 +21,7 @@ from leadline.evidence.kinds import (
 from leadline.evidence.owners import reading_frame, waiting_frame
 from leadline.evidence.queries import endpoint, final_sockets, stacks, target
 from leadline.model import Gap, SiteFrame, format_duration, printable
+from leadline.report.connections import ACTIVITIES
 from leadline.report.frames import frame_groups
 from leadline.report.view import FrameGroup, GroupView
 
@@ -588,7 +589,8 @@ def _doing(connection: Connection | None) -> str:
     if connection is None:
         return ""
     host = "" if not connection.host else f" {printable(connection.host)}"
-    return f"{connection.role} {connection.protocol}{host}: {connection.activity}"
+    doing = ACTIVITIES.get(connection.activity, connection.activity)
+    return f"{connection.role} {connection.protocol}{host}: {doing}"
 
 
 def descriptor_notes(view: GoroutinesView) -> dict[int, str]:

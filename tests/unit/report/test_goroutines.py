@@ -75,7 +75,7 @@ def test_head_and_summary_say_what_was_looked_at() -> None:
 def test_descriptors_have_both_ends_deadlines_and_who_waits() -> None:
     rows = {row.fd: row for row in make_goroutines_view(sample_goroutines()).descriptors}
     assert rows[20].what == "tcp 10.0.0.1:8080 - 10.0.0.9:40000"
-    assert rows[20].doing == "server http/1.1 shop.example: handler"
+    assert rows[20].doing == "server http/1.1 shop.example: handler at work"
     assert [(wait.how, wait.goid, wait.deadline) for wait in rows[20].waits] == [
         ("reads", 100, "deadline in 12 s")
     ]
