@@ -9,14 +9,14 @@ from leadline.host import LiveHost
 from leadline.probes.snapshot_runtime import pollers, streams
 from leadline.probes.snapshot_runtime.http_ports import http_ports, ports_at
 from leadline.probes.snapshot_runtime.look import take_look
-from leadline.probes.snapshot_runtime.looks import Found, GoProcess
-from leadline.probes.snapshot_runtime.process import open_process
+from leadline.probes.snapshot_runtime.looks import Found
+from leadline.probes.snapshot_runtime.process import OpenedProcess, open_process
 from live_runs import until
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 
-def _found(process: GoProcess, ports: frozenset[int]) -> Found:
+def _found(process: OpenedProcess, ports: frozenset[int]) -> Found:
     """Return what the streams tell when net/http accepted on some ports earlier."""
     found, look = Found(http_ports=ports), take_look(process)
     pollers.read(LiveHost(), process, look, found)
@@ -24,7 +24,7 @@ def _found(process: GoProcess, ports: frozenset[int]) -> Found:
     return found
 
 
-def _taken_over(process: GoProcess, ports: frozenset[int]) -> int:
+def _taken_over(process: OpenedProcess, ports: frozenset[int]) -> int:
     return sum(one.activity == "hijacked" for one in _found(process, ports).connections.values())
 
 

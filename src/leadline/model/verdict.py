@@ -120,7 +120,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         function, file, line: as in SiteFrame.
         role: ``acquired`` (made the descriptor), ``caller`` (asked for it from another goroutine), ``created-by`` (the ``go``
-            statement), ``closed`` (closed it or failed to), ``parked``, ``panicked``.
+            statement), ``closed`` (closed it or failed to), ``parked``, ``panicked``, ``dialed`` (dialed
+            what a later request keeps).
         stack: leaf first; may be empty.
         source: lines around ``line`` when ``--source`` was given: (line number, text) pairs.
     """

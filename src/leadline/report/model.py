@@ -63,6 +63,7 @@ _ROLES = {
     "created-by": "goroutine started here",
     "closed": "closed here",
     "parked": "waits here",
+    "dialed": "dialed here by an earlier request",
     "panicked": "panicked here",
 }
 

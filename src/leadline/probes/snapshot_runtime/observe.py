@@ -23,7 +23,7 @@ from leadline.evidence.kinds import (
     Stack,
     WaitObject,
 )
-from leadline.model import AccessError, LeadlineError
+from leadline.model import AccessError, Gap, GapReason, LeadlineError
 from leadline.probes.snapshot_runtime.evidence import runnable_count, runtime_evidence
 from leadline.probes.snapshot_runtime.gc_state import read_gc
 from leadline.probes.snapshot_runtime.http_ports import ports_at
@@ -100,6 +100,8 @@ class SnapshotRuntime:
         """Open the process and look for the first time. A program in another language has no goroutines: that is no gap."""
         try:
             process = open_process(host, pid)
+            if process.variant:
+                evidence.gap(_variant_gap(process))
             look = None if self.is_single else take_look(process)
             first = None if look is None else look.moment()
             observation = RuntimeObservation(self, host, process, first, read_gc(process))
@@ -256,6 +258,16 @@ class RuntimeObservation:
             for link in self._host.fd_links(pid)
             if link.name.startswith("socket:") and link.fd not in busy
         ]
+
+
+def _variant_gap(process: OpenedProcess) -> Gap:
+    return Gap(
+        what="proof of the Go runtime's layout",
+        reason=GapReason.UNSUPPORTED,
+        detail=f"built with {process.go_version}: the release was measured, this variant of it was not",
+        remedy="what was read was checked as far as it can be; compare with a dump of the program where something looks wrong",
+        probe=NAME,
+    )
 
 
 def _unserved(found: Found, look: Look) -> dict[int, tuple[int, ...]]:

@@ -7,6 +7,7 @@ what must be there; a wrong row of offsets fails these checks.
 from __future__ import annotations
 
 import os
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,15 @@ if TYPE_CHECKING:
 __all__ = ["NotGo", "OpenedProcess", "open_process"]
 
 _FIRST_MINOR = 21
+_RELEASE = re.compile(r"go1\.\d+(\.\d+|rc\d+|beta\d+)?(?P<more>(-\d+)?( .*)?)")
+"""Releases of the Go project and what distributions and GOEXPERIMENT add; others may have changed the runtime."""
 _MACHINES = ("x86_64", "aarch64")
 _PACKER_MARK = b"UPX!"
 _PACKER_BYTES = 1 << 12
 _TABLE_MAGIC = 0xFFFFFFF1
 _DUMP_REMEDY = (
-    "take a goroutine dump (/debug/pprof/goroutine?debug=2, or kill -QUIT, which ends the program) and give it to leadline dump"
+    "take a goroutine dump (/debug/pprof/goroutine?debug=2; or kill -QUIT, which ends the program)"
+    " and give it to leadline dump"
 )
 
 
@@ -113,6 +117,12 @@ class OpenedProcess:
     def go_version(self) -> str:
         """Return the release, such as ``go1.26.8``."""
         return self._offsets.go_version
+
+    @property
+    def variant(self) -> str:
+        """Return what a distribution or GOEXPERIMENT has added to the release, such as ``X:boringcrypto``; "" for none."""
+        release = _RELEASE.fullmatch(self.go_version)
+        return "" if release is None else release["more"].strip()
 
     @property
     def minor(self) -> int:
@@ -337,6 +347,12 @@ def _offsets_of(binary: GoBinary, pid: int) -> GoOffsets:
         raise Unsupported(
             f"process {pid} was built with {info.go_version}, whose runtime layout is not known "
             f"(known are the releases of Go 1.{_FIRST_MINOR} to 1.{last})",
+            remedy=_DUMP_REMEDY,
+        )
+    if not _RELEASE.fullmatch(info.go_version):
+        raise Unsupported(
+            f"process {pid} was built with {info.go_version}, a toolchain of somebody's own making, whose runtime layout is not"
+            " known",
             remedy=_DUMP_REMEDY,
         )
     offsets = lookup(info.go_version, binary.image.machine)

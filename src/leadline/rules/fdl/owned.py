@@ -70,6 +70,13 @@ def because(living: Living) -> tuple[Because, ...]:
 def against(living: Living) -> tuple[Because, ...]:
     """Return what the goroutines say against a leak."""
     doubtful = _doubtful(living)
+    reused = [owner for owner in living.owners if owner.connection is not None and owner.connection.is_reused]
+    if reused and 2 * len(reused) > len(living.owners):
+        says = (
+            f"{len(reused)} of {len(living.owners)} had served earlier requests: they were dialed here, but a later request keeps"
+            " them; HTP101 tells which."
+        )
+        return (_because(reused[0], says),)
     if len(doubtful) <= WAITING_SHARE * len(living.owners):
         return ()
     says = (

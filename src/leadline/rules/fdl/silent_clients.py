@@ -151,7 +151,8 @@ def judge(seen: Needs) -> Iterable[Verdict]:
             )
         ]
     few = sum(len(sockets) for sockets in silent.values())
-    reason = f"{len(known)} accepted connections; {few} have never asked for anything"
+    quiet = f"{few} have never asked for anything" if few else "each has asked for something"
+    reason = f"{len(known)} accepted connections; {quiet}" if known else "no accepted connections"
     if idle:
         reason += f"; {idle} are idle, but were answered or have sent a request (keep-alive, websockets, long polls)"
     if limited:

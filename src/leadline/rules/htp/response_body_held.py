@@ -33,6 +33,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from leadline.contracts import Rule, RuleInfo, Stage
 from leadline.evidence.owners import Owner, reading_frame
 from leadline.model import Because, Finding, Layer, NotJudged, Severity, Site, Verdict, format_duration
@@ -164,6 +166,10 @@ def _finding(seen: Seen, group: Group, settled: int) -> Finding:
     growth = seen.growth(group, is_lost=True)
     acquired = seen.acquired(group)
     sites = (*acquired[:1], *(group.parked or _holders(seen, group)), *acquired[1:])
+    by_another = _by_another(seen, group)
+    if by_another:  # the place that dialed is not the one to change: whoever has the response stands first
+        dialed = tuple(msgspec.structs.replace(site, role="dialed") for site in acquired)
+        sites = (*(group.parked or _holders(seen, group)), *dialed)
     unread = sum(one.socket is not None and bool(one.socket.rqueue_bytes) for one in group.members)
     if growth.rate_per_s is not None:
         confidence = GROWING_CONFIDENCE
@@ -174,7 +180,6 @@ def _finding(seen: Seen, group: Group, settled: int) -> Finding:
     sample = max(group.members, key=lambda one: (held_ns(one, seen) or 0, -one.fd))
     longest = format_duration(held_ns(sample, seen) or 0)
     left = seen.says_left(group.pid, growth)
-    by_another = _by_another(seen, group)
     return Finding(
         code=INFO.code,
         name=INFO.name,

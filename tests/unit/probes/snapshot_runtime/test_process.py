@@ -36,6 +36,7 @@ def test_a_stripped_process_is_opened_by_the_shape_of_its_list() -> None:
     [
         ("go1.20.14", "Go 1.21 on"),
         ("go1.99.0", "not known"),
+        ("go1.26.8-custom", "somebody's own making"),
         ("devel go1.28-abcdef", "not known"),
         ("unknown", "not known"),
     ],
@@ -49,11 +50,12 @@ def test_releases_that_were_not_proven_are_refused_by_name(version: str, words: 
     assert "goroutine dump" in told.value.remedy
 
 
-def test_a_custom_build_of_a_known_release_is_read_when_its_layout_proves_right() -> None:
+def test_a_variant_of_a_known_release_is_read_when_its_layout_proves_right_and_is_told() -> None:
     target = running()
-    target.program = go_elf(FUNCTIONS, ["/src/main.go"], version="go1.26.8-custom X:thing", machine=NUMBER)
+    target.program = go_elf(FUNCTIONS, ["/src/main.go"], version="go1.26.8 X:thing", machine=NUMBER)
     process = open_process(target.host, PID)
     assert not process.offsets.is_exact
+    assert process.variant == "X:thing"
     target.row(1)[process.offsets.need("g.sched") + 16] ^= 1
     with pytest.raises(Unsupported, match="list of goroutines was not found"):
         open_process(target.host, PID)

@@ -257,3 +257,16 @@ def test_silent_clients_are_those_whose_read_has_no_deadline(
         found = finding(silent_clients.RULE, runtime.evidence())
         assert found.confidence == confidence
         assert found.sites[1].function == "main.greet"
+
+
+@pytest.mark.parametrize(("is_reused", "doubts"), [(True, 1), (False, 0)])
+def test_connections_that_later_requests_keep_are_no_proof_against_the_line_that_dialed(
+    *, is_reused: bool, doubts: int
+) -> None:
+    scene, place = dialing(below=HTTP_DIAL)
+    runtime = Runtime(scene)
+    for life in place.lives:
+        runtime.client(life, "body-held", is_reused=is_reused)
+    found = finding(DIALED, runtime.evidence())
+    says = [one.says for one in found.against if "had served earlier requests" in one.says]
+    assert len(says) == doubts

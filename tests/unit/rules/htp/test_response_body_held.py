@@ -210,6 +210,6 @@ def test_the_goroutine_that_has_the_responses_at_hand_is_named() -> None:
         runtime.client(life, "body-held", known_to_goids=(holder,), is_reused=True)
     found = finding(RULE, runtime.evidence())
     assert [(site.function, site.role) for site in found.sites] == [
-        ("main.refresh", "acquired"),
         ("main.wait", "parked"),
-    ]
+        ("main.refresh", "dialed"),
+    ], "whoever has the responses comes before the place that dialed for an earlier request"
