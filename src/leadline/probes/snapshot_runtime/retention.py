@@ -337,7 +337,10 @@ class _Search:
         )
 
     def _function(self, owner: int, address: int) -> str:
-        """Return the function in whose frame a stack word lies; "" when the goroutine has moved since the look."""
+        """Return the function in whose frame a stack word lies; "" when the goroutine has moved since the look.
+
+        A word in a frame of the runtime itself is named by the function that called it.
+        """
         i = self.look.index_of_goid(int(self.index.goroutines.goids[owner]))
         if i is None or self.look.stack_pointer(i) != int(self.index.goroutines.starts[owner]):
             return ""
@@ -348,9 +351,14 @@ class _Search:
         frame = int(np.searchsorted(np.array(pointers, np.uint64), np.uint64(address), side="right")) - 1
         if frame < 0:
             return ""
-        pc = self.look.stacks[stack][frame]
-        place = self.process.names.function_around(pc if frame == 0 else pc - 1)
-        return "" if place is None else place[0]
+        first = ""
+        for above, pc in enumerate(self.look.stacks[stack][frame:], frame):
+            place = self.process.names.function_around(pc if above == 0 else pc - 1)
+            name = "" if place is None else place[0]
+            first = first or name
+            if name and not name.startswith("runtime."):
+                return name
+        return first
 
 
 def reach(
