@@ -52,6 +52,8 @@ MAX_SEARCHED = 64
 """Connections without a goroutine whose holders are looked for; many of one kind are held alike."""
 MAX_ASKED = 256
 """Channels for which the heap is searched for somebody else; those at places where most goroutines stand are asked first."""
+CONFIRMING = 3
+"""Looks at each of which a socket must be without a goroutine before the heap is searched for it."""
 MIN_UNSERVED = 10
 """Goroutines that wait for channels which nobody else has at hand, from which on the heap is searched for somebody."""
 DEFAULT_CAP_BYTES = 512 << 20
@@ -219,11 +221,18 @@ class RuntimeObservation:
         """
         if self._probe.heap == "never":
             return None
-        look = take_look(process)
-        found = Found()
-        read_all(self._host, process, look, found)
+        wanted: set[int] | None = None
+        for _ in range(
+            CONFIRMING
+        ):  # a goroutine that is at work with a socket just now is no reason to search
+            look = take_look(process)
+            found = Found()
+            read_all(self._host, process, look, found)
+            unused = set(self._unused(process.pid, found))
+            wanted = unused if wanted is None else wanted & unused
+            if not wanted:
+                break
         found.gaps.clear()  # the last look says the same
-        wanted = self._unused(process.pid, found)
         waits = _unserved(found, look)
         if not wanted and (sum(map(len, waits.values())) < MIN_UNSERVED):
             return []  # every socket has a goroutine: there is nothing to search for
@@ -231,7 +240,7 @@ class RuntimeObservation:
             return retain(
                 process,
                 look,
-                _spread(wanted),
+                _spread(sorted(wanted or ())),
                 cap_bytes=self._probe.cap_bytes,
                 progress=self._probe.progress,
                 gaps=found.gaps,
