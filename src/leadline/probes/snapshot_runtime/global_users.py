@@ -46,7 +46,7 @@ _ONE_BYTE, _TWO_BYTE = _immediates()
 
 
 def amd64_references(code: bytes, address: int, low: int, high: int) -> tuple[Words, Words]:
-    """Return (instruction bytes, targets): where code refers to addresses in [low, high).
+    """Return (addresses of opcodes, targets): where code refers to addresses in [low, high).
 
     Args:
         code: machine code.
@@ -55,7 +55,7 @@ def amd64_references(code: bytes, address: int, low: int, high: int) -> tuple[Wo
         high: the first that is not wanted any more.
 
     >>> [hex(int(x[0])) for x in amd64_references(bytes.fromhex("488b05f9ffffff"), 0x1000, 0, 0x2000)]
-    ['0x1002', '0x1000']
+    ['0x1001', '0x1000']
     """
     raw = np.frombuffer(code, np.uint8)
     if len(raw) < 6:
