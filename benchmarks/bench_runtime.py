@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import symbol_twins as twins_of
-from leadline.host import LiveHost
+from leadline.host import LiveHost, step_aside
 from leadline.probes.snapshot_runtime.evidence import runtime_evidence
 from leadline.probes.snapshot_runtime.look import take_look
 from leadline.probes.snapshot_runtime.process import open_process
@@ -86,6 +86,7 @@ def look(pid: int, passes: int) -> None:
     """Print what looking took, as JSON: the child process."""
     host = LiveHost()
     begin = time.perf_counter()
+    step_aside()  # as every command does
     process = open_process(host, pid)
     opened = time.perf_counter() - begin
     looks, whole, first = [], [], None

@@ -10,6 +10,7 @@ from leadline.app.capabilities import host_info
 from leadline.app.collect import CollectOptions, Collector
 from leadline.app.probes import HeapSearch, runtime_probes
 from leadline.evidence.redaction import redacted
+from leadline.host import step_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,7 @@ def look_once(
     Raises:
         TargetGone: there is no such process.
     """
+    step_aside()
     probes = runtime_probes(search or HeapSearch(when="never"), is_single=looks == 1)
     collector = Collector(host, pid, CollectOptions(duration_ns=0, probes=probes))
     collector.begin()

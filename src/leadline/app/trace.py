@@ -19,7 +19,7 @@ from leadline.app.source import with_source
 from leadline.app.targets import resolve
 from leadline.evidence.kinds import ProcessInfo
 from leadline.evidence.redaction import redacted
-from leadline.host import LiveHost
+from leadline.host import LiveHost, step_aside
 from leadline.model import printable
 from leadline.report.live import LiveDisplay, Progress, ProgressPlace
 
@@ -60,6 +60,7 @@ def trace_target(target: str, options: TraceOptions) -> Case:
     """
     host = LiveHost()
     found = resolve(host, target)
+    step_aside()
     probes = trace_probes(follow=options.follow, uprobes=options.uprobes, runtime=options.runtime)
     collector = Collector(
         host, found.pid, CollectOptions(duration_ns=options.duration_ns, follow=options.follow, probes=probes)
