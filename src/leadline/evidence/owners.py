@@ -38,7 +38,6 @@ _WORKING = frozenset(
     {"in-use", "awaiting-response", "body-reading", "handler", "writing", "reading", "body", "blocked"}
 )
 _STARTING = frozenset({"first-byte", "tls-handshake", "headers"})
-_BETWEEN = frozenset({"keep-alive"})
 
 
 class Hold(StrEnum):
@@ -128,15 +127,6 @@ class Owner:
         if any(told):
             return True
         return False if told and all(one is False for one in told) else None
-
-    @property
-    def is_stuck(self) -> bool:
-        """Return whether its goroutine waited all the time between two looks (never True after one look).
-
-        Being in one system call all the time is waiting too.
-        """
-        found = self.goroutine
-        return found is not None and found.moved is False and found.state not in _ON_CPU
 
     @property
     def is_handed_on(self) -> bool:

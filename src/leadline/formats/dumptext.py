@@ -19,7 +19,6 @@ MAX_TEXT_BYTES = 2 << 30
 SOURCE = "goroutine dump"
 MAX_PREFIX_BYTES = 256
 MAX_SHAPES = 8
-MIN_PREFIXED = 1
 
 _GZIP = b"\x1f\x8b"
 _ANSI = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\))")

@@ -9,14 +9,21 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from leadline.evidence.kinds import (
     Birthplace,
+    Connection,
     Descriptor,
     DescriptorKind,
+    DescriptorUse,
+    Goroutine,
+    GoRuntime,
     Origin,
+    Pool,
     ProcessInfo,
     Refusal,
+    Retention,
     SocketState,
     Stack,
     TimelineSample,
@@ -25,7 +32,7 @@ from leadline.evidence.kinds import (
 from leadline.evidence.owners import OwnerBook
 from leadline.model import Site, SiteFrame
 
-__all__ = ["Table", "kind_acquired_in", "path_pattern", "place", "sites_of"]
+__all__ = ["OwnerNeeds", "Table", "kind_acquired_in", "owners_of", "path_pattern", "place", "sites_of"]
 
 _NUMBERS = re.compile(r"\d+")
 _TOKENS = re.compile(r"(?<![A-Za-z0-9])(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]{8,}(?![A-Za-z0-9])")
@@ -38,6 +45,68 @@ def path_pattern(path: str) -> str:
     '/tmp/upload-N/*.part'
     """
     return _NUMBERS.sub("N", _TOKENS.sub("*", path.removesuffix(" (deleted)")))
+
+
+class OwnerNeeds(Protocol):
+    """Needs of a rule that asks who owns a descriptor; each may be None, where it was not observed."""
+
+    @property
+    def runtimes(self) -> tuple[GoRuntime, ...] | None:
+        """Return the records of this kind."""
+
+    @property
+    def goroutines(self) -> tuple[Goroutine, ...] | None:
+        """Return the records of this kind."""
+
+    @property
+    def uses(self) -> tuple[DescriptorUse, ...] | None:
+        """Return the records of this kind."""
+
+    @property
+    def connections(self) -> tuple[Connection, ...] | None:
+        """Return the records of this kind."""
+
+    @property
+    def stacks(self) -> tuple[Stack, ...] | None:
+        """Return the records of this kind."""
+
+    @property
+    def pools(self) -> tuple[Pool, ...] | None:
+        """Return the records of this kind."""
+
+    @property
+    def retentions(self) -> tuple[Retention, ...] | None:
+        """Return the records of this kind."""
+
+    @property
+    def descriptors(self) -> tuple[Descriptor, ...] | None:
+        """Return the records of this kind."""
+
+    @property
+    def sockets(self) -> tuple[SocketState, ...] | None:
+        """Return the records of this kind."""
+
+    @property
+    def birthplaces(self) -> tuple[Birthplace, ...] | None:
+        """Return the records of this kind."""
+
+
+def owners_of(seen: OwnerNeeds) -> OwnerBook | None:
+    """Return who owns each descriptor; None when the Go runtime was not read."""
+    if seen.runtimes is None:
+        return None
+    return OwnerBook.of(
+        runtimes=seen.runtimes,
+        goroutines=seen.goroutines,
+        uses=seen.uses,
+        connections=seen.connections,
+        stacks=seen.stacks,
+        pools=seen.pools,
+        retentions=seen.retentions,
+        descriptors=seen.descriptors,
+        sockets=seen.sockets,
+        birthplaces=seen.birthplaces,
+    )
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ def test_a_parked_reader_is_named_with_its_place_and_its_deadline() -> None:
     assert (
         found.describe() == "goroutine 34 has been parked in net.(*conn).Read at main.go:42, no read deadline"
     )
-    assert (found.hold, found.is_stuck, found.moved) == (Hold.PARKED, True, False)
+    assert (found.hold, found.moved) == (Hold.PARKED, False)
     assert found.has_no_read_deadline is True
     assert found.parked is not None
     assert (found.parked.function, found.parked.line, found.parked.role) == ("main.serve", 42, "parked")
@@ -55,14 +55,12 @@ def test_moving_goroutines_are_not_said_to_have_been_parked(moved: bool | None, 
     runtime.reader(life, goid=34, moved=moved)
     found = owner(runtime)
     assert found.describe().startswith(f"goroutine 34 {verb} in net.(*conn).Read")
-    assert not found.is_stuck
 
 
 def test_one_look_never_says_stuck() -> None:
     runtime, life = one(passes=1)
     runtime.reader(life)
     assert owner(runtime).moved is None
-    assert not owner(runtime).is_stuck
 
 
 @pytest.mark.parametrize(
@@ -174,7 +172,7 @@ def test_a_goroutine_in_a_system_call_and_one_on_a_cpu_are_told_as_such() -> Non
     runtime.use(life, is_polled=False, syscall_goids=(goid,))
     found = owner(runtime)
     assert found.describe() == "goroutine 7 is in the system call read in os.(*File).Read at main.go:9"
-    assert (found.hold, found.is_stuck) == (Hold.WORKING, True)
+    assert (found.hold, found.moved) == (Hold.WORKING, False)
     runtime, life = one()
     goid = runtime.go(state="running", goid=8, moved=True)
     runtime.connection(life, "server", "http/1.1", "handler", owner_goid=goid)
@@ -190,7 +188,7 @@ def test_a_goroutine_whose_stack_refers_to_it_stands_in_for_one_that_waits_on_it
     found = owner(runtime)
     assert (found.hold, found.goroutine) == (Hold.NOBODY, None)
     kept = found.with_keeper
-    assert (kept.hold, kept.is_stuck) == (Hold.WORKING, True)
+    assert (kept.hold, kept.moved) == (Hold.WORKING, False)
     assert kept.describe() == "goroutine 11 has been parked in main.pay at main.go:36 (chan receive)"
     assert kept.parked is not None
     assert kept.parked.function == "main.pay"

@@ -280,10 +280,6 @@ class GoroutineLook:
             self._functions[stack] = self.stack_names.functions(self._stacks[stack])
         return self._functions[stack]
 
-    def functions_by_pc(self, stack: int) -> tuple[str, ...]:
-        """Return the compiled function at each instruction pointer of a distinct stack."""
-        return tuple(self.stack_names.function_at(pc) for pc in self._stacks[stack])
-
     def frames(self, stack: int) -> tuple[SiteFrame, ...]:
         """Return the frames of a distinct stack with file and line, leaf first, as ``debug=2`` shows them."""
         if stack not in self._frames:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from leadline.probes.snapshot_runtime.netfds import tls_state
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -105,7 +107,8 @@ class ObjectNames:
                     at = self._tls(wrapper, word)
                     if at is None:
                         continue
-                    handshake = self._handshake(at)
+                    state = tls_state(self._process, at)
+                    handshake = None if state is None else state[0]
                     complete = handshake if complete is None else complete or handshake
                     if is_reached(wrapper) or not is_reached(outer):
                         go_type = "*tls.Conn"
@@ -145,14 +148,6 @@ class ObjectNames:
         version = int.from_bytes(raw[offsets.need("tls.Conn.vers") :][:2], "little")
         is_client = raw[offsets.need("tls.Conn.isClient")]
         return version in _TLS_VERSIONS and is_client <= 1 and bool(self._by_interface(begin + 8))
-
-    def _handshake(self, begin: int) -> bool | None:
-        offset = self._process.offsets.get("tls.Conn.isHandshakeComplete")
-        if offset is None:
-            return None
-        raw = self._memory.read(begin + offset, 4)
-        value = int.from_bytes(raw, "little") if len(raw) == 4 else -1
-        return bool(value) if value in {0, 1} else None
 
     def _name(self, number: int, pointer: int, following: int | None) -> str:
         """Return the name of an object that a pointer leads to.

@@ -222,9 +222,8 @@ class RuntimeObservation:
         if self._probe.heap == "never":
             return None
         wanted: set[int] | None = None
-        for _ in range(
-            CONFIRMING
-        ):  # a goroutine that is at work with a socket just now is no reason to search
+        # A goroutine that is at work with a socket just now is no reason to search.
+        for _ in range(CONFIRMING):
             look = take_look(process)
             found = Found()
             read_all(self._host, process, look, found)

@@ -41,11 +41,10 @@ from leadline.evidence.kinds import (
     Stack,
     Window,
 )
-from leadline.evidence.owners import OwnerBook
 from leadline.model import Because, Cleared, Finding, Layer, Severity, Verdict
 from leadline.rules.fdl import owned
 from leadline.rules.fdl.suspects import Living
-from leadline.rules.table import Table
+from leadline.rules.table import Table, owners_of
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
 
@@ -86,7 +85,7 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         sockets=seen.sockets,
         processes=seen.processes,
         birthplaces=seen.birthplaces,
-        owners=_owners(seen),
+        owners=owners_of(seen),
     )
     piles: dict[tuple[int, str], list[SocketState]] = {}
     waited: Counter[tuple[int, str]] = Counter()
@@ -139,23 +138,6 @@ def _waits(table: Table, descriptor: Descriptor, socket: SocketState) -> bool:
     if socket.last_ack_recv_ms is not None:
         return socket.last_ack_recv_ms >= MIN_WAIT_MS
     return table.end_ns(descriptor.pid) - descriptor.seen_since_mono_ns >= MIN_AGE_NS
-
-
-def _owners(seen: Needs) -> OwnerBook | None:
-    if seen.runtimes is None:
-        return None
-    return OwnerBook.of(
-        runtimes=seen.runtimes,
-        goroutines=seen.goroutines,
-        uses=seen.uses,
-        connections=seen.connections,
-        stacks=seen.stacks,
-        pools=seen.pools,
-        retentions=seen.retentions,
-        descriptors=seen.descriptors,
-        sockets=seen.sockets,
-        birthplaces=seen.birthplaces,
-    )
 
 
 def _living(table: Table, pid: int, fds: list[int]) -> Living:

@@ -24,7 +24,7 @@ from leadline.model import format_duration
 from leadline.rules.fdl.owned import with_owners
 from leadline.rules.fdl.suspects import Living, Standing, is_pooled, living_of
 from leadline.rules.survival import MIN_SURVIVORS, Assessment, Population, Shape, assess
-from leadline.rules.table import Table
+from leadline.rules.table import Table, owners_of
 
 __all__ = ["STACKLESS", "Judged", "LeakNeeds", "assess_birthplace", "is_listening", "owner"]
 
@@ -85,20 +85,7 @@ class LeakNeeds:
 
     def owners(self) -> OwnerBook | None:
         """Return who owns each descriptor; None when the Go runtime was not read."""
-        if self.runtimes is None:
-            return None
-        return OwnerBook.of(
-            runtimes=self.runtimes,
-            goroutines=self.goroutines,
-            uses=self.uses,
-            connections=self.connections,
-            stacks=self.stacks,
-            pools=self.pools,
-            retentions=self.retentions,
-            descriptors=self.descriptors,
-            sockets=self.sockets,
-            birthplaces=self.birthplaces,
-        )
+        return owners_of(self)
 
 
 @dataclass(frozen=True, slots=True)

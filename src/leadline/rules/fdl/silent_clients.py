@@ -45,11 +45,11 @@ from leadline.evidence.kinds import (
     Stack,
     Window,
 )
-from leadline.evidence.owners import Owner, OwnerBook
+from leadline.evidence.owners import Owner
 from leadline.model import Because, Cleared, Finding, Layer, NotJudged, Severity, Site, Verdict
 from leadline.rules.fdl import owned
 from leadline.rules.fdl.suspects import Living
-from leadline.rules.table import Table
+from leadline.rules.table import Table, owners_of
 
 __all__ = ["INFO", "RULE", "Needs", "judge"]
 
@@ -93,7 +93,7 @@ def judge(seen: Needs) -> Iterable[Verdict]:
         sockets=seen.sockets,
         processes=seen.processes,
         birthplaces=seen.birthplaces,
-        owners=_owners(seen),
+        owners=owners_of(seen),
     )
     silent: dict[tuple[int, int], list[SocketState]] = {}
     births: dict[tuple[int, int], Counter[int | None]] = {}
@@ -171,23 +171,6 @@ def judge(seen: Needs) -> Iterable[Verdict]:
 
 
 RULE = Rule(INFO, Needs, judge)
-
-
-def _owners(seen: Needs) -> OwnerBook | None:
-    if seen.runtimes is None:
-        return None
-    return OwnerBook.of(
-        runtimes=seen.runtimes,
-        goroutines=seen.goroutines,
-        uses=seen.uses,
-        connections=seen.connections,
-        stacks=seen.stacks,
-        pools=seen.pools,
-        retentions=seen.retentions,
-        descriptors=seen.descriptors,
-        sockets=seen.sockets,
-        birthplaces=seen.birthplaces,
-    )
 
 
 def _is_limited(owner: Owner) -> bool:
