@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from leadline.app.pprof_endpoint import fetch_goroutines, fetch_leaked, fetch_profile
+from leadline.app.pprof_endpoint import fetch_goroutines, fetch_leaked
 from leadline.evidence.kinds import Goroutine, GoroutineGroup, GoRuntime
+from leadline.host.http_profiles import fetch_profile
 from leadline.lab import find_go
 from leadline.model import AccessError, DeadlineExceeded, Malformed, NotPermitted, Unsupported, UsageError
 from states_program import States, build_states, serving
